@@ -1,0 +1,264 @@
+"""The composition root: the only place where a stage meets the next.
+
+    backbone(data) -> decoder(backbone.spec) -> head(decoder.spec, data) -> loss(data) -> postprocess(data) -> metrics(data)
+
+A chain is built on the meta device first: whatever doesn't fit is refused before weights are made or data are opened.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning import Trainer
+from pytorch_lightning.loggers.logger import Logger
+from torch import nn
+
+from segexp.callbacks.checkpoint import pointed
+from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
+from segexp.callbacks.metrics_file import MetricsFile
+from segexp.callbacks.records import PerImageRecords
+from segexp.config import compose, make, resolve
+from segexp.datamodule import DataModule, LoaderOptions
+from segexp.errors import ConfigError, SegexpError, WeightsError
+from segexp.functional.files import read_json
+from segexp.functional.keys import key
+from segexp.metrics.several import Metrics
+from segexp.model import Model
+from segexp.overrides import options
+from segexp.probe import check_levels, unreached
+from segexp.runs.directory import RunDirectory, find
+from segexp.runs.recompose import recompose
+from segexp.task import Task
+from segexp.types import DataSpec, FeatureSpec
+from segexp.weights.load import load_model, part_of, read_state
+from segexp.wiring import check
+
+log = logging.getLogger(__name__)
+
+STAGES = ("backbone", "decoder", "head", "loss", "postprocess", "metrics")
+DATA_MACHINERY = ("split", "limit", "loader")  # of the section `data`: for the data module, not for the data set
+
+
+@dataclass
+class Chain:
+    """Stages that fit each other."""
+
+    model: Model
+    loss: Any
+    metrics: Metrics
+
+
+@dataclass
+class Experiment:
+    """Everything that a run needs."""
+
+    dataset: Any
+    task: Task
+    datamodule: DataModule
+    frozen: list[str]  # parameters that the loss can't reach
+
+
+def chain(
+    spec: DataSpec,
+    *,
+    backbone: Callable[..., nn.Module],
+    decoder: Callable[..., nn.Module],
+    head: Callable[..., nn.Module],
+    loss: Callable[..., Any],
+    postprocess: Callable[..., Any],
+    metrics: Mapping[str, Callable[..., Any]],
+    alternatives: Callable[..., Mapping[str, Any]] | None = None,
+) -> Chain:
+    """Complete each stage with what the one before it says of itself.
+
+    Args:
+        spec: the classes.
+        backbone, decoder, head, loss, postprocess, metrics: the stages, lacking only what they get here.
+        alternatives: `(group, spec, features) -> built options`, for the message of an error.
+
+    Raises:
+        WiringError: links that don't fit, all at once.
+    """
+    body = backbone(spec)
+    neck = decoder(body.spec)
+    top, criterion, finish = head(neck.spec, spec), loss(spec), postprocess(spec)
+    figures = Metrics({name: metric(spec) for name, metric in metrics.items()})
+    others = functools.partial(alternatives, spec=spec, features=neck.spec) if alternatives else None
+    check(spec, top, criterion, finish, figures, alternatives=others)
+    return Chain(Model(body, neck, top, finish), criterion, figures)
+
+
+def open_dataset(config: DictConfig) -> Any:
+    """The data set of a config; no file is read yet."""
+    section = resolve(config)["data"]
+    return make({name: value for name, value in section.items() if name not in DATA_MACHINERY}, key="data")
+
+
+def stages(config: DictConfig) -> dict[str, Any]:
+    """The stages of a config as callables that `chain` completes."""
+    if not config.get("metrics"):
+        raise ConfigError("no metrics are chosen", where="metrics", fix="metrics=[semantic]")
+    return {name: make(config[name], key=name) for name in STAGES}
+
+
+def checked(config: DictConfig, spec: DataSpec) -> Chain:
+    """The chain on the meta device: refuses what doesn't fit, and levels that aren't what they claim.
+
+    Raises:
+        WiringError: names the broken links, and for each the options that fit.
+    """
+    with torch.device("meta"):
+        found = chain(spec, **stages(config), alternatives=_built_options)
+        check_levels(found.model, spec)
+    return found
+
+
+def build(config: DictConfig, *, spec: DataSpec | None = None) -> Experiment:
+    """All parts of an experiment from its config.
+
+    Args:
+        config: what `segexp.config.compose("train", ...)` gives.
+        spec: the classes that the model is built for; the data set's own unless given (an evaluation gives those of
+            the training).
+
+    Raises:
+        ConfigError, WiringError, WeightsError: before any data are opened.
+    """
+    section, dataset = resolve(config)["data"], open_dataset(config)
+    spec = spec or dataset.spec
+    checked(config, spec)
+    torch.manual_seed(key(config.seed, "init"))
+    parts = chain(spec, **stages(config))
+    load_backbone(parts.model.backbone, Path(config.paths.outputs))
+    frozen = unreached(parts.model, parts.loss, spec)
+    for name in frozen:
+        parts.model.get_parameter(name).requires_grad_(False)
+    if frozen:
+        log.info("frozen, because the loss can't reach them: %s", ", ".join(frozen))
+    parts.model.to(memory_format=torch.channels_last)
+    make_optimizer, make_scheduler = make(config.optimizer), make(config.scheduler)
+    task = Task(parts.model, parts.loss, parts.metrics, spec, optimizer=make_optimizer, scheduler=make_scheduler, seed=config.seed)
+    datamodule = DataModule(
+        dataset,
+        make(config.augmentation),
+        LoaderOptions(**section["loader"]),
+        seed=config.seed,
+        needs=frozenset(parts.model.head.needs | parts.loss.needs),
+        truth=frozenset(parts.metrics.needs),
+        count=parts.loss.count,
+        split=section["split"],
+        limit=section["limit"],
+    )
+    return Experiment(dataset, task, datamodule, frozen)
+
+
+def trainer(config: DictConfig, run: RunInfo, *, training: bool) -> Trainer:
+    """Lightning's Trainer of a config; what is written goes into the run's folder."""
+    callbacks = [c(run) if isinstance(c, functools.partial) else c for c in _parts(config.callbacks)]
+    if not training:
+        callbacks = [c for c in callbacks if isinstance(c, EvaluationCallback)]
+    loggers: list[Logger] = [MetricsFile(run.folder / "metrics.jsonl")] if training else []
+    loggers += [make_logger(save_dir=str(run.folder)) for make_logger in _parts(config.logger)] if training else []
+    settings = {"num_sanity_val_steps": 0, "use_distributed_sampler": False, "default_root_dir": str(run.folder)}
+    quiet = {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
+    return make(config.trainer)(logger=loggers or False, callbacks=[PerImageRecords(run), *callbacks], **settings, **quiet)
+
+
+def prepare(config: DictConfig) -> None:
+    """Set what holds for the whole process: threads and determinism."""
+    if config.run.threads:
+        torch.set_num_threads(config.run.threads)
+    if config.determinism not in ("order", "strict"):
+        raise ConfigError("no such determinism", where=f"determinism={config.determinism}", fix="determinism=order|strict")
+    torch.use_deterministic_algorithms(config.determinism == "strict")
+
+
+def trained(run: RunDirectory, overrides: Sequence[str] = ()) -> tuple[DictConfig, Experiment]:
+    """The experiment of a run with its trained weights, the model in eval mode.
+
+    Args:
+        run: its directory.
+        overrides: of what doesn't change the model (see `segexp.runs.recompose`).
+
+    Raises:
+        ConfigError: an override isn't allowed, or the data set has other classes than the training's.
+        WeightsError: there is no checkpoint, or it doesn't fit.
+    """
+    config = recompose(run.config, overrides)
+    prepare(config)
+    plain = read_json(run.manifest).get("spec")
+    if plain is None:
+        raise WeightsError("the run never got as far as building its model", where=str(run.path), fix="train it: see its report.html")
+    if "weights" in config.backbone:
+        config.backbone.weights = None  # the run's own weights follow
+    found = build(config, spec=DataSpec.from_dict(plain))
+    if found.dataset.spec.names != found.task.data.names:
+        theirs = ", ".join(found.dataset.spec.names)
+        raise ConfigError(
+            f"the data set's classes ({theirs}) aren't those of the training ({', '.join(found.task.data.names)})",
+            where="data",
+            fix="evaluate on a data set with the same classes in the same order",
+        )
+    checkpoint = pointed(run.checkpoints, config.weights.checkpoint)
+    if checkpoint is None:
+        raise WeightsError(f"no {config.weights.checkpoint} checkpoint", where=str(run.checkpoints), fix="weights.checkpoint=last|best")
+    load_model(found.task.model, checkpoint)
+    found.task.model.eval()
+    return config, found
+
+
+def load(run: str | Path, overrides: Sequence[str] = (), *, outputs: str | Path = "outputs") -> Model:
+    """A trained model, ready to be called: `model(images)` gives the head's output, `model.predict(images)` predictions.
+
+    Args:
+        run: a run's directory or its id.
+        overrides: e.g. `["backbone.output_stride=8"]`.
+        outputs: where ids are looked up.
+    """
+    return trained(find(str(run), Path(outputs)), overrides)[1].task.model
+
+
+def load_backbone(backbone: nn.Module, outputs: Path) -> None:
+    """Fill a backbone with the weights that its key `weights` names: `hub`, a file, or `run:<directory or id>`."""
+    source = getattr(backbone, "weights", None)
+    if not source:
+        return
+    if source == "hub":
+        state = backbone.hub_state()
+    elif source.startswith("run:"):
+        run = find(source.removeprefix("run:"), outputs)
+        checkpoint = pointed(run.checkpoints, "last")
+        if checkpoint is None:
+            raise WeightsError("the run has no checkpoint", where=str(run.path), fix="train it first")
+        state = part_of(read_state(checkpoint), "backbone.net.")
+    else:
+        state = read_state(Path(source))
+    left = backbone.load(state, source)
+    log.info("backbone weights from %s; not used: %s", source, ", ".join(left) or "none")
+
+
+def _parts(section: DictConfig | None) -> list[Any]:
+    """The objects of a group of named nodes; a node set to null is left out."""
+    return [make(node) for node in (section or {}).values() if node is not None]
+
+
+def _built_options(group: str, *, spec: DataSpec, features: FeatureSpec) -> dict[str, Any]:
+    """The options of a group as built stages; those that can't be built here are left out."""
+    found = {}
+    for option in options(group):
+        try:
+            part = make(compose("train", [f"{group}={option}"])[group])
+            if group == "metrics":
+                found[option] = Metrics({name: metric(spec) for name, metric in part.items()})
+            else:
+                found[option] = part(features, spec) if group == "head" else part(spec)
+        except SegexpError:
+            continue
+    return found

@@ -1,0 +1,86 @@
+"""How far a run is: a bar in a terminal, plain lines at a steady pace elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from segexp.callbacks.evaluation import RunInfo
+
+
+class Progress(Callback):
+    """Show step, loss, the monitored figure, images/s and the time left.
+
+    Args:
+        run: the run; its monitored figure is shown.
+        every: seconds between two lines where the output is no terminal.
+    """
+
+    def __init__(self, run: RunInfo, *, every: float = 10.0) -> None:
+        self.monitor, self.every = run.monitor, every
+        self.images = self.shown = 0.0
+        self.began = self.paused = self.pause = 0.0
+        self.bar: Any = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.began = self.shown = time.monotonic()
+        self.total = int(trainer.estimated_stepping_batches)
+        if sys.stdout.isatty():
+            self._open_bar()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.images += len(batch.ids) * trainer.world_size
+        if self.bar is None and time.monotonic() - self.shown < self.every:
+            return  # reading the loss waits for the device: only when it is shown
+        if self.bar is not None and time.monotonic() - self.shown < 0.2:
+            return
+        self.shown = time.monotonic()
+        self._show(trainer, float(trainer.callback_metrics["train/loss"]))
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.pause = time.monotonic()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.paused += time.monotonic() - self.pause
+        value = self._monitored(trainer)
+        if trainer.training and value is not None and trainer.is_global_zero and self.bar is None:
+            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {self.monitor} {value:.4f}", flush=True)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def _open_bar(self) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+        self.bar = Bar(*columns)
+        self.bar.start()
+        self.row = self.bar.add_task("", total=self.total)
+
+    def _show(self, trainer: Trainer, loss: float) -> None:
+        if not trainer.is_global_zero:
+            return
+        step, seconds = trainer.global_step, max(time.monotonic() - self.began - self.paused, 1e-9)
+        value = self._monitored(trainer)
+        text = f"loss {loss:.3f}" + (f"  {self.monitor} {value:.4f}" if value is not None else "") + f"  {self.images / seconds:.1f} images/s"
+        if self.bar is not None:
+            self.bar.update(self.row, completed=step, description=text)
+        else:
+            left = seconds / max(step, 1) * (self.total - step)
+            print(f"step {step}/{self.total}  {text}  {left / 60:.0f}:{left % 60:02.0f} left", flush=True)
+
+    def _monitored(self, trainer: Trainer) -> float | None:
+        value = trainer.callback_metrics.get(self.monitor or "")
+        return None if value is None else float(value)

@@ -1,0 +1,39 @@
+"""What stands after a command's name: flags, a positional argument or two, overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segexp.errors import ConfigError
+
+
+def split(arguments: Sequence[str], *, positional: int = 0, flags: Sequence[str] = (), usage: str) -> tuple[list[str], list[str], set[str]]:
+    """Separate positional arguments, overrides and flags.
+
+    Args:
+        arguments: what was typed after the command.
+        positional: how many arguments must come before the overrides.
+        flags: those that the command has.
+        usage: shown in the error.
+
+    Returns:
+        (positional arguments, overrides, flags given).
+
+    Raises:
+        ConfigError: an unknown flag, or too few or too many arguments.
+    """
+    given = {a for a in arguments if a.startswith("-") and "=" not in a}
+    unknown = sorted(given - set(flags))
+    if unknown:
+        raise ConfigError(f"unknown option {unknown[0]}", where=usage, fix=f"options are {', '.join([*flags, '--help'])}")
+    plain = [a for a in arguments if a not in given]
+    named, overrides = [a for a in plain if not _is_override(a)], [a for a in plain if _is_override(a)]
+    if len(named) != positional:
+        extra = named[positional] if len(named) > positional else None
+        what = f"{extra!r} is no override" if extra else f"{positional - len(named)} argument{'s' * (positional - len(named) > 1)} missing"
+        raise ConfigError(what, where=usage, fix=f"{extra}=<value>, or leave it out" if extra else usage)
+    return named, overrides, given
+
+
+def _is_override(argument: str) -> bool:
+    return "=" in argument or argument.startswith("~")

@@ -1,0 +1,67 @@
+"""segexp describe [overrides]: the composed chain, one line per stage: levels, channels, strides, parameters, MACs.
+
+  segexp describe
+  segexp describe backbone=resnet50 backbone.output_stride=8 data=camvid
+
+Nothing is trained, downloaded or opened: the chain is built on the meta device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from segexp.cli.arguments import split
+
+if TYPE_CHECKING:
+    from segexp.types import FeatureSpec
+
+SIDE = 512  # of the image that MACs are counted for, unless the augmentation crops
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Print the chain."""
+    _, overrides, _ = split(arguments, usage="segexp describe [overrides]")
+    from segexp.config import composed, resolve
+
+    config = composed("train", overrides).config
+    resolve(config)
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from segexp.build import checked, open_dataset
+
+    spec = open_dataset(config).spec
+    chain = checked(config, spec)
+    model = chain.model.eval()
+    height, width = config.augmentation.get("crop") or (SIDE, SIDE)
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, spec.in_channels, height, width))
+    rows = [("data", type_of(config.data), f"{spec.num_classes} classes, {spec.in_channels} channels, gives {', '.join(sorted(spec.provides))}", "")]
+    for name, stage in model.stages():
+        told = levels(stage.spec) if hasattr(stage, "spec") else f"emits {shown(stage.output_type)}"
+        rows.append((name, type(stage).__name__, told, f"{sum(p.numel() for p in stage.parameters()) / 1e6:.3f} M"))
+    rows.append(("loss", type(chain.loss).__name__, f"reads {shown(chain.loss.accepts)}, needs {', '.join(sorted(chain.loss.needs))}", ""))
+    rows.append(("postprocess", type(model.postprocess).__name__, f"provides {', '.join(sorted(model.postprocess.provides))}", ""))
+    rows.append(("metrics", ", ".join(chain.metrics.keys()), f"needs {', '.join(sorted(chain.metrics.needs))}; monitor {config.monitor}", ""))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    for row in rows:
+        print("  ".join(f"{cell:{w}}" for cell, w in zip(row[:3], widths, strict=True)) + f"  {row[3]}")
+    total = sum(p.numel() for p in model.parameters())
+    print(f"total {total / 1e6:.3f} M parameters, {counter.get_total_flops() / 2e9:.2f} GMACs for an image of {height}x{width}")
+    return 0
+
+
+def levels(spec: FeatureSpec) -> str:
+    """`c1 64/2` = level c1 has 64 channels at stride 2."""
+    return ", ".join(f"{name} {level.channels}/{level.stride}" for name, level in spec.items())
+
+
+def shown(kind: Any) -> str:
+    """The name of an output type, or of each field of a record."""
+    return ", ".join(f"{k}: {shown(v)}" for k, v in kind.items()) if isinstance(kind, dict) else kind.__name__
+
+
+def type_of(node: Any) -> str:
+    """The last part of a node's target."""
+    return str(node["_target_"]).rsplit(".", 1)[-1]

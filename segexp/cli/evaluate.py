@@ -1,0 +1,70 @@
+"""segexp evaluate <run> [overrides]: the figures of a run's model, at original resolution.
+
+  segexp evaluate outputs/default/shapes-...-1a2b3c      a directory, its id, or the first digits of it
+  segexp evaluate 1a2b3c weights.checkpoint=best         the best checkpoint instead of the last
+  segexp evaluate 1a2b3c data.split=test backbone.output_stride=8
+  segexp evaluate 1a2b3c data=camvid paths.data=<folder> another data set with the same classes
+
+Written to <run>/evaluations/<overrides>-<id>/: config.yaml, result.json, per_image.jsonl, images/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segexp.cli.arguments import split
+
+if TYPE_CHECKING:
+    from segexp.runs.directory import RunDirectory
+
+USAGE = "segexp evaluate <run> [overrides]"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Evaluate a run."""
+    (name,), overrides, _ = split(arguments, positional=1, usage=USAGE)
+    directory = named_run(name, overrides)
+    from omegaconf import OmegaConf
+
+    from segexp.runs.recompose import recompose
+
+    recompose(directory.config, overrides)  # whatever is wrong with the overrides is said before torch is imported
+    print("loading torch and the model", flush=True)
+    from segexp.build import trained, trainer
+    from segexp.callbacks.evaluation import RunInfo
+    from segexp.cli.train import logged
+    from segexp.functional.files import write_atomic, write_json
+
+    folder = directory.evaluations / _slug(overrides)
+    folder.mkdir(parents=True, exist_ok=True)
+    with logged(folder / "log.txt"):
+        config, experiment = trained(directory, overrides)
+        write_atomic(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=False))
+        lightning = trainer(config, RunInfo(folder, config.monitor), training=False)
+        lightning.validate(experiment.task, datamodule=experiment.datamodule, verbose=False)
+    figures = experiment.task.figures["val"]
+    write_json(folder / "result.json", {config.data.split: figures, "run": directory.id, "checkpoint": config.weights.checkpoint})
+    width = max(map(len, figures))
+    print("\n".join(f"{config.data.split} {key:{width}}  {'-' if value != value else format(value, '.4f')}" for key, value in figures.items()))
+    print(f"written to {folder}")
+    return 0
+
+
+def named_run(name: str, overrides: Sequence[str]) -> RunDirectory:
+    """The run that a user named, looked up where `paths.outputs` says."""
+    import os
+
+    from segexp.runs.directory import find
+
+    given = [o.partition("=")[2] for o in overrides if o.startswith("paths.outputs=")]
+    return find(name, Path(given[-1] if given else os.environ.get("SEGEXP_OUTPUTS", "outputs")))
+
+
+def _slug(overrides: Sequence[str]) -> str:
+    """A folder name that says which overrides were given."""
+    text = re.sub(r"[^a-z0-9.=-]+", "_", ",".join(overrides).lower())[:60].strip("_") or "default"
+    return f"{text}-{hashlib.sha256(chr(10).join(sorted(overrides)).encode()).hexdigest()[:6]}"

@@ -1,0 +1,98 @@
+"""The console command `segexp`: one small module per command, imported when it is called.
+
+Nothing here imports torch or Hydra, so that help and misspelt commands answer at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from segexp.errors import ConfigError, SegexpError
+
+COMMANDS = {
+    "train": "train and validate one run; -m sweeps over comma-separated values",
+    "evaluate": "measure a run at original resolution, also under other settings or on another split",
+    "predict": "label pictures with a run's model",
+    "describe": "the composed chain: levels, channels, strides, parameters, MACs",
+    "list": "the config groups, or the options of one",
+    "report": "write a run's report.html again",
+}
+
+HELP = """segexp: config-driven experiments for image segmentation
+
+usage: segexp <command> [arguments] [overrides]
+
+{commands}
+
+An override is group=option (backbone=resnet50, data=camvid) or key=value (optimizer.lr=1e-3, seed=1).
+  segexp train                                        the default: synthetic scenes, two minutes on a CPU
+  segexp train experiment=camvid_lite0 paths.data=<folder>
+  segexp train -m backbone=resnet18,mobilenet_v2 seed=0,1,2
+  segexp list backbone                                what there is
+  segexp <command> --help                             more about one command
+
+exit codes: 0 done, 1 a job failed, 2 the command or config is wrong, 3 non-finite loss, 4 another process runs this,
+75 stopped on request"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(arguments)
+    except SegexpError as error:
+        return _fail(error, error, arguments)
+    except KeyboardInterrupt:
+        return _fail(SegexpError("stopped by the keyboard", fix="the same command starts again"), None, arguments)
+    except BrokenPipeError:  # the reader of our output has gone
+        sys.stderr.close()
+        return 1
+    except Exception as error:  # a bug of ours or of a library: one line all the same
+        known = SegexpError(f"{type(error).__name__}: {error}", where=_origin(error), fix="errors.traceback=true shows where it comes from")
+        return _fail(known, error, arguments)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        width = max(map(len, COMMANDS))
+        print(HELP.format(commands="\n".join(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())))
+        return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"segexp {version('segexp')}")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, 1, 0.5)
+        train = "segexp train " + name if "=" in name else f"one of {', '.join(COMMANDS)}"
+        raise ConfigError(f"there is no command {name!r}", where="segexp <command>", fix=f"segexp {near[0]}" if near else train)
+    module = importlib.import_module(f"segexp.cli.{name}")
+    if any(argument in ("-h", "--help") for argument in rest):
+        print((module.__doc__ or "").strip())
+        return 0
+    return module.run(rest)
+
+
+def _fail(shown: SegexpError, error: BaseException | None, arguments: list[str]) -> int:
+    if error is not None and "errors.traceback=true" in arguments:
+        import traceback
+
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    print(shown.line(), file=sys.stderr)
+    return shown.exit_code
+
+
+def _origin(error: Exception) -> str:
+    import traceback
+
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "segexp" in f.filename]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,348 @@
+"""The door to Hydra: sessions, composition, plugins, and the one place that turns config nodes into objects.
+
+Nothing here touches Hydra's global state at import, and everything works without torch.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segexp.catalogue import Catalogue, catalogue, descend, did_you_mean, explained, paths, remembered, suggest
+from segexp.errors import ConfigError, SegexpError
+from segexp.overrides import check_overrides
+from segexp.presets import check_presets
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+ENTRY_POINTS = "segexp.conf"  # group of entry points whose values name packages of configs
+VERSION_BASE = "1.3"
+
+
+def conf_dir() -> Path:
+    """The folder of configs: beside this module in a wheel, beside the package in a checkout.
+
+    Raises:
+        ConfigError: neither holds ``train.yaml``.
+    """
+    here = Path(__file__).resolve().parent
+    places = (here / "conf", here.parent / "conf")
+    for place in places:
+        if (place / "train.yaml").is_file():
+            return place
+    raise ConfigError("the configs are missing", where=" and ".join(map(str, places)), fix="install segexp again")
+
+
+# ------------------------------------------------------------------------------------------------- sessions
+
+
+_folders: ContextVar[tuple[tuple[str, Path], ...]] = ContextVar("folders", default=())
+_open: ContextVar[Path | None] = ContextVar("open", default=None)
+
+
+@contextmanager
+def session(conf: Path | None = None) -> Iterator[None]:
+    """Hydra initialised on the config tree and on what installed packages add to it.
+
+    What was initialised before is put back at the end. Within an open session of the same folder this is free, and
+    compositions share what has been read: wrap a loop over jobs in one.
+
+    Args:
+        conf: the folder of configs; segexp's own unless given.
+
+    Raises:
+        ConfigError: an installed package names a folder that doesn't exist.
+    """
+    folder = (conf or conf_dir()).resolve()
+    if _open.get() == folder:
+        yield
+        return
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance().register(_search_path_plugin())
+    before, kept = GlobalHydra.instance().hydra, ((_folders, plugin_folders()), (_open, folder), (remembered, {}))
+    GlobalHydra.instance().clear()
+    tokens = [(variable, variable.set(value)) for variable, value in kept]
+    try:
+        with initialize_config_dir(str(folder), version_base=VERSION_BASE, job_name="segexp"):
+            yield
+    finally:
+        for variable, token in tokens:
+            variable.reset(token)
+        GlobalHydra.instance().hydra = before
+
+
+@functools.cache
+def _search_path_plugin() -> type:
+    from hydra.core.config_search_path import ConfigSearchPath
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+    class InstalledConfigs(SearchPathPlugin):
+        """Appends the folders of installed packages; outside a session there are none, and other programs see nothing of it."""
+
+        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+            for name, folder in _folders.get():
+                search_path.append(provider=f"{ENTRY_POINTS}: {name}", path=str(folder))
+
+    return InstalledConfigs
+
+
+def plugin_folders() -> tuple[tuple[str, Path], ...]:
+    """(Entry-point name, folder of configs) of each installed package that adds options, by name; none is imported.
+
+    Raises:
+        ConfigError: an entry point names no folder; names the distribution.
+    """
+    points = sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
+    return tuple((point.name, _folder_of(point)) for point in points)
+
+
+def _folder_of(point: metadata.EntryPoint) -> Path:
+    top, *below = point.value.partition(":")[0].strip().split(".")
+    try:
+        spec = importlib.util.find_spec(top)  # of a top-level name: imports nothing
+    except (ImportError, ValueError):
+        spec = None
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        if Path(place, *below).is_dir():
+            return Path(place, *below)
+    owner = f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown distribution"
+    raise ConfigError(
+        f"{owner} says that its configs are in {point.value}, and there is no such folder",
+        where=f"entry point {point.name} of the group {ENTRY_POINTS}",
+        fix=f"mend or uninstall {point.dist.name if point.dist else point.name}",
+    )
+
+
+# ------------------------------------------------------------------------------------------------- composition
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A config, and the option chosen of each group."""
+
+    config: DictConfig
+    choices: dict[str, str]
+
+
+def compose(primary: str, overrides: Sequence[str] = (), *, conf: Path | None = None) -> DictConfig:
+    """Compose a config: struct mode, interpolations kept, without Hydra's own node.
+
+    Args:
+        primary: ``train``, ``evaluate``, ...
+        overrides: as on the command line.
+        conf: the folder of configs; segexp's own unless given.
+
+    Raises:
+        ConfigError: an override names something that doesn't exist, or the files don't compose.
+    """
+    return composed(primary, overrides, conf=conf).config
+
+
+def composed(primary: str, overrides: Sequence[str] = (), *, conf: Path | None = None) -> Composed:
+    """`compose` with the choices of groups beside it."""
+    with session(conf):
+        known: Catalogue = catalogue(primary, overrides)
+        checked = check_overrides(primary, overrides)
+        if checked.sweeps:
+            raise ConfigError(
+                f"{', '.join(checked.sweeps)} {'is a sweep' if len(checked.sweeps) == 1 else 'are sweeps'}",
+                where="one config was asked for",
+                fix="add -m to run all, write [a,b] for a list, or quote the value for text with a comma",
+            )
+        check_presets(known, checked.groups)
+        base = known.base(checked.groups)
+        config = copy.deepcopy(base.config)
+        with explained():
+            from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+            values = [override for override in checked.values if not override.is_hydra_override()]
+            ConfigLoaderImpl._apply_overrides_to_config(values, config)  # what Hydra does after reading the files
+        return Composed(config, dict(base.choices))
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The config as plain containers with every interpolation resolved.
+
+    Raises:
+        ConfigError: names the key that refers to nothing, needs a variable that isn't set, or has no value.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise _unresolved(config, error) from error
+
+
+def _unresolved(config: DictConfig, error: Exception) -> ConfigError:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import MissingMandatoryValue
+
+    key, text = getattr(error, "full_key", None) or "the config", _line(error)
+    if isinstance(error, MissingMandatoryValue):
+        return ConfigError(f"{key} has no value", where=f"{key}: ???", fix=f"give {key}=...")
+    tree = OmegaConf.to_container(config, resolve=False)
+    where = f"{key}: {descend(tree, key)[1]}" if not descend(tree, key)[2] else key
+    if nowhere := re.search(r"Interpolation key '([^']+)' not found", text):
+        near = suggest(nowhere[1], paths(tree), cutoff=0.75)
+        return ConfigError(
+            f"{key} refers to {nowhere[1]}, which doesn't exist", where=where, fix=did_you_mean(near) if near else f"give {key}=..."
+        )
+    if unset := re.search(r"Environment variable '([^']+)' not found", text):
+        fix = f"export {unset[1]}=..., or give {key}=..."
+        return ConfigError(f"{key} needs the environment variable {unset[1]}, which isn't set", where=where, fix=fix)
+    return ConfigError(f"{key} can't be resolved: {text}", where=where, fix=f"give {key}=...")
+
+
+# ------------------------------------------------------------------------------------------------- objects
+
+
+def make(node: Any, *, key: str = "") -> Any:
+    """The object that a config node describes; of a node with ``_partial_: true`` the partial, to be completed in Python.
+
+    Args:
+        node: a node with ``_target_``, or a mapping or list of such nodes; None gives None.
+        key: the node's place in the config where it has been cut out of it, for messages.
+
+    Raises:
+        ConfigError: a target doesn't exist, doesn't take a key, or fails; what a constructor raises as a
+            `SegexpError` passes unchanged.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    key = key or (node._get_full_key(None) if isinstance(node, DictConfig) else "")
+    try:
+        _check_targets(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node, key)
+        return instantiate(node, _convert_="all")
+    except OmegaConfBaseException as error:
+        raise _unresolved(node, error) from error
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, SegexpError):
+            raise cause from None
+        target, place = (re.search(pattern, str(error)) for pattern in (r"target '([\w.]+)'", r"full_key: (\S+)"))
+        raise _failure(target[1] if target else "", place[1] if place else key, cause) from error
+
+
+def complete(stage: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a partial that `make` gave, with what its stage is completed with.
+
+    Raises:
+        ConfigError: the constructor failed; a `SegexpError` of its own passes unchanged.
+    """
+    try:
+        return stage(*args, **kwargs)
+    except SegexpError:
+        raise
+    except Exception as error:
+        made = stage.func if isinstance(stage, functools.partial) else stage
+        name = f"{made.__module__}.{made.__qualname__}" if hasattr(made, "__qualname__") else type(made).__name__
+        raise _failure(name, getattr(stage, "_hydra_full_key", ""), error) from error
+
+
+def _failure(target: str, key: str, error: BaseException) -> ConfigError:
+    said = f"{type(error).__name__}: {_line(error)}" if target else _line(error)
+    what = f"{target} can't be made from these keys: {said}" if target else said
+    return ConfigError(what, where=key, fix=f"change {key}.* or choose another {key.split('.')[0]}" if key else "change its keys")
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(re.sub(r"\s+full_key: \S+|\s+object_type=\S+", "", str(error)).split())
+
+
+def _check_targets(tree: Any, key: str) -> None:
+    """Refuse targets that don't exist and keys that they don't take, also of partials, which would be told only later."""
+    if isinstance(tree, list):
+        for number, item in enumerate(tree):
+            _check_targets(item, f"{key}[{number}]")
+    if isinstance(tree, dict):
+        if isinstance(tree.get("_target_"), str):
+            _check_keys(_located(tree["_target_"], key), tree, key)
+        for name, item in tree.items():
+            _check_targets(item, f"{key}.{name}".lstrip("."))
+
+
+def _check_keys(target: Callable[..., Any], node: dict[str, Any], key: str) -> None:
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):  # some built-in callables don't tell
+        return
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    own = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY] or [p.name for p in parameters]
+    taken = {p.name for p in parameters} | {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
+    if wrong := [name for name in node if name not in taken]:
+        near = [option for name in wrong for option in suggest(name, own)[:1]]
+        raise ConfigError(
+            f"{node['_target_']} takes no key {', '.join(wrong)}",
+            where=", ".join(f"{key}.{name}".lstrip(".") for name in wrong),
+            fix=(f"{did_you_mean(near)}; " if near else "") + f"it takes {', '.join(own) or 'none'}",
+        )
+
+
+def _located(target: str, key: str) -> Any:
+    """Import what a ``_target_`` names.
+
+    Raises:
+        ConfigError: no such module or attribute, with the nearest; or the module's own import fails.
+    """
+    parts = target.split(".")
+    found, depth = _deepest_module(parts, key)
+    for number, name in enumerate(parts[depth:], depth):
+        if not hasattr(found, name):
+            near = suggest(name, _members(found))
+            full = [".".join([*parts[:number], option, *parts[number + 1 :]]) for option in near]
+            within = ".".join(parts[:number])
+            what = f"{within} has no {name}" if within else f"there is no module {name}"
+            raise ConfigError(
+                what, where=f"{key}._target_: {target}".lstrip("."), fix=did_you_mean(full) if full else f"install or write {target}"
+            )
+        found = getattr(found, name)
+    return found
+
+
+def _deepest_module(parts: Sequence[str], key: str) -> tuple[Any, int]:
+    """The longest part of a dotted path that is a module, and how many names it has."""
+    for depth in range(len(parts), 0, -1):
+        name = ".".join(parts[:depth])
+        try:
+            return importlib.import_module(name), depth
+        except ModuleNotFoundError as error:
+            if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+                continue  # the path itself ends before here
+            missing = error.name or "it"
+            raise ConfigError(
+                f"{name} needs {missing}, which isn't installed", where=f"{key}._target_", fix=f"install {missing}"
+            ) from error
+        except Exception as error:
+            said = f"{type(error).__name__}: {_line(error)}"
+            raise ConfigError(f"{name} can't be imported: {said}", where=f"{key}._target_", fix=f"mend {name}") from error
+    return None, 0
+
+
+def _members(found: Any) -> set[str]:
+    if found is None:
+        return {module.name for module in pkgutil.iter_modules()}
+    modules = {module.name for module in pkgutil.iter_modules(getattr(found, "__path__", ()))}
+    public = {name: value for name, value in vars(found).items() if callable(value) and not name.startswith("_")}
+    return modules | ({name for name, value in public.items() if getattr(value, "__module__", None) == found.__name__} or set(public))

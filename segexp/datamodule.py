@@ -1,0 +1,336 @@
+"""From samples to batches: keyed order, keyed augmentation, targets derived in the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from segexp.errors import ConfigError, DataError, SegexpError
+from segexp.functional.keys import generator, key
+from segexp.targets import derive
+from segexp.types import Batch, DataSpec, Size, Targets
+
+Count = Callable[[list[Targets]], dict[str, float]]
+
+
+class Draw(NamedTuple):
+    """Which sample, drawn in which epoch: all that a sample's randomness depends on, beside the seed."""
+
+    epoch: int
+    index: int
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """How samples become batches (the section `data.loader`).
+
+    Args:
+        batch_size: samples of one micro-batch and rank.
+        eval_batch_size: the same in evaluation.
+        workers: loader processes; 0 reads in the training process. The result doesn't depend on it.
+        cache: keep decoded samples in memory, in each process that reads them.
+    """
+
+    batch_size: int = 8
+    eval_batch_size: int = 8
+    workers: int = 0
+    cache: bool = False
+
+
+@dataclass
+class Item:
+    """One sample, ready to be batched."""
+
+    image: Tensor  # uint8 [C,H,W]
+    targets: Targets
+    truth: Targets | None
+    original: Size
+    id: str
+
+
+class Samples(Dataset):
+    """A split seen through the augmentation.
+
+    Args:
+        split: what a data set's `open` returns.
+        augment: `(sample, generator or None) -> sample`.
+        spec: the classes.
+        seed: of the run.
+        needs: kinds of annotation for training targets.
+        truth: kinds at original size; None in training, where the augmentation gets a generator.
+        cache: keep decoded samples.
+    """
+
+    def __init__(
+        self,
+        split: Any,
+        augment: Callable[..., dict[str, Any]],
+        spec: DataSpec,
+        *,
+        seed: int,
+        needs: frozenset[str],
+        truth: frozenset[str] | None,
+        cache: bool = False,
+    ) -> None:
+        self.split, self.augment, self.spec, self.seed = split, augment, spec, seed
+        self.needs, self.truth = needs, truth
+        self.kept: dict[int, dict[str, Any]] | None = {} if cache else None
+
+    def __getitem__(self, draw: Draw) -> Item | SegexpError:
+        try:
+            return self._item(draw)
+        except SegexpError as error:  # workers would flatten it to a traceback: hand it over whole
+            return error
+
+    def _item(self, draw: Draw) -> Item:
+        sample, seed = self._read(draw.index), key(self.seed, "sample", draw.epoch, draw.index)
+        rng = torch.Generator().manual_seed(seed) if self.truth is None else None
+        seen = self.augment(sample, rng)
+        targets = derive(seen, self.needs, self.spec, key=seed)
+        truth = None if self.truth is None else derive(sample, self.truth, self.spec, key=seed)
+        meta = sample["meta"]
+        return Item(seen["image"].as_subclass(Tensor), targets, truth, tuple(meta["size"]), meta["id"])
+
+    def _read(self, index: int) -> dict[str, Any]:
+        if self.kept is not None and index in self.kept:
+            return self.kept[index]
+        sample = self.split[index]
+        verify(sample, self.spec)
+        if self.kept is not None:
+            self.kept[index] = sample
+        return sample
+
+
+def verify(sample: dict[str, Any], spec: DataSpec) -> None:
+    """Refuse labels outside the classes, before a device sees them.
+
+    Raises:
+        DataError: names the sample, the offending values and their pixels.
+    """
+    allowed, where = spec.num_classes, f"sample {sample['meta']['id']}"
+    if sample["meta"].get("path"):
+        where += f", {sample['meta']['path']}"
+    if "semantic" in sample:
+        counts = torch.bincount(sample["semantic"].flatten().long())
+        values = [v for v in counts.nonzero().flatten().tolist() if v >= allowed and v != spec.ignore_index]
+        if values:
+            pixels = int(sum(counts[v] for v in values))
+            raise DataError(
+                f"labels {values[:8]} in {pixels} pixels; allowed are 0..{allowed - 1} and {spec.ignore_index} (ignored)",
+                where=where,
+                fix="map the values, or choose the data set's classes",
+            )
+    for name in ("labels", "segment_labels"):
+        if name in sample and len(sample[name]) and not 0 <= int(sample[name].min()) <= int(sample[name].max()) < allowed:
+            raise DataError(f"{name} {sample[name].tolist()[:8]}; allowed are 0..{allowed - 1}", where=where, fix="map the classes")
+
+
+def collate(items: list[Item]) -> Batch:
+    """Pad images at the right and bottom to one size."""
+    sizes = tuple(tuple(item.image.shape[-2:]) for item in items)
+    height, width = (max(side) for side in zip(*sizes, strict=True))
+    if all(size == (height, width) for size in sizes):
+        images = torch.stack([item.image for item in items])
+    else:
+        images = items[0].image.new_zeros(len(items), items[0].image.shape[0], height, width)  # [B,C,H,W]
+        for row, item in zip(images, items, strict=True):
+            row[:, : item.image.shape[1], : item.image.shape[2]] = item.image
+    return Batch(
+        images=images,
+        sizes=sizes,
+        original_sizes=tuple(item.original for item in items),
+        targets=[item.targets for item in items],
+        truth=[item.truth for item in items if item.truth is not None],
+        ids=tuple(item.id for item in items),
+    )
+
+
+class Windows:
+    """Cut the items of one optimizer step into micro-batches that know the counts of the whole step."""
+
+    def __init__(self, size: int, count: Count | None) -> None:
+        self.size, self.count = size, count
+
+    def __call__(self, items: list[Item | SegexpError]) -> list[Batch] | SegexpError:
+        for item in items:
+            if isinstance(item, SegexpError):
+                return item
+        batches = [collate(items[i : i + self.size]) for i in range(0, len(items), self.size)]
+        counts = self.count([item.targets for item in items]) if self.count else {}
+        for batch in batches:
+            batch.counts = counts
+        return batches
+
+
+class TrainOrder:
+    """Batch sampler: a permutation keyed by (seed, epoch), sharded by position, in windows of one optimizer step.
+
+    Args:
+        length: samples in the split.
+        batch_size: of one rank's micro-batch.
+        accumulate: micro-batches in an optimizer step.
+        seed: of the run.
+        rank, world: which part of each global batch is ours.
+    """
+
+    def __init__(self, length: int, batch_size: int, accumulate: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        self.batches = length // (batch_size * world)  # micro-batches of one epoch; what is left over waits for the next order
+        self.length, self.batch_size, self.accumulate, self.seed, self.rank, self.world = length, batch_size, accumulate, seed, rank, world
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls it before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.batches // self.accumulate)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        order = torch.randperm(self.length, generator=generator(self.seed, "order", self.epoch)).tolist()
+        whole = self.batch_size * self.world
+        for start in range(0, self.batches, self.accumulate):
+            window = []
+            for batch in range(start, min(start + self.accumulate, self.batches)):
+                first = batch * whole + self.rank * self.batch_size
+                window += [Draw(self.epoch, index) for index in order[first : first + self.batch_size]]
+            yield window
+
+
+class EvaluationOrder:
+    """Batch sampler: every sample once over all ranks, none repeated to fill a batch."""
+
+    def __init__(self, length: int, batch_size: int, rank: int = 0, world: int = 1) -> None:
+        self.indices, self.batch_size = range(rank, length, world), batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        for start in range(0, len(self.indices), self.batch_size):
+            yield [Draw(0, index) for index in self.indices[start : start + self.batch_size]]
+
+
+class Flat:
+    """Yield the micro-batches of a loader of windows one by one; a broken sample's error is raised here."""
+
+    def __init__(self, loader: DataLoader, length: int) -> None:
+        self.loader, self.length = loader, length
+        self.sampler = self.batch_sampler = loader.batch_sampler  # where Lightning looks for `set_epoch`
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[Batch]:
+        for window in self.loader:
+            if isinstance(window, SegexpError):
+                raise window
+            yield from window
+
+
+class DataModule(LightningDataModule):
+    """Loaders for one data set.
+
+    Args:
+        dataset: gives `spec`, `splits`, `open(split)`.
+        augment: `(sample, generator or None) -> sample`.
+        loader: batch sizes, workers, cache.
+        seed: of the run.
+        needs: kinds of annotation that head and loss read.
+        truth: kinds that the metrics read, at original size.
+        count: what the loss divides by, from the targets of an optimizer step.
+        split: the split that validation reads.
+        limit: only so many samples of each split.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        augment: Callable[..., dict[str, Any]],
+        loader: LoaderOptions,
+        *,
+        seed: int,
+        needs: frozenset[str],
+        truth: frozenset[str],
+        count: Count,
+        split: str = "val",
+        limit: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.dataset, self.augment, self.options, self.seed = dataset, augment, loader, seed
+        self.needs, self.truth, self.count = needs, truth, count
+        self.split, self.limit = split, limit
+
+    def samples(self, split: str, *, training: bool) -> Samples:
+        """The samples of a split.
+
+        Raises:
+            ConfigError: the split is empty.
+        """
+        opened = self.dataset.open(split)
+        if len(opened) == 0:
+            raise ConfigError(f"the split {split} is empty", where=f"data, {type(self.dataset).__name__}", fix="name a split with samples")
+        return Samples(
+            opened,
+            self.augment,
+            self.dataset.spec,
+            seed=self.seed,
+            needs=self.needs,
+            truth=None if training else self.truth,
+            cache=self.options.cache,
+        )
+
+    def train_dataloader(self) -> Flat:
+        samples, accumulate = self.samples("train", training=True), self.trainer.accumulate_grad_batches
+        world, size = self.trainer.world_size, self.options.batch_size
+        order = TrainOrder(self._length(samples), size, accumulate, self.seed, self.trainer.global_rank, world)
+        if not order.batches:
+            raise ConfigError(
+                f"{order.length} training samples don't fill a batch of {size} x {world} ranks",
+                where="data.loader.batch_size",
+                fix=f"data.loader.batch_size={max(1, order.length // world)}",
+            )
+        return Flat(self._loader(samples, order, Windows(size, self.count)), order.batches)
+
+    def val_dataloader(self) -> Flat:
+        return self.evaluation(self.split)
+
+    def test_dataloader(self) -> Flat:
+        return self.evaluation("test")
+
+    def evaluation(self, split: str) -> Flat:
+        """Every sample of a split, in order."""
+        samples, size = self.samples(split, training=False), self.options.eval_batch_size
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        order = EvaluationOrder(self._length(samples), size, rank, world)
+        return Flat(self._loader(samples, order, Windows(size, self.count)), len(order))
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Integers to float32 in [0, 1], on the device."""
+        batch.images = to_float(batch.images)
+        return batch
+
+    def _length(self, samples: Samples) -> int:
+        length = len(samples.split)
+        return length if self.limit is None else min(length, self.limit)
+
+    def _loader(self, samples: Samples, order: TrainOrder | EvaluationOrder, windows: Windows) -> DataLoader:
+        workers = self.options.workers
+        return DataLoader(
+            samples,
+            batch_sampler=order,
+            collate_fn=windows,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 images to float32 in [0, 1]; floats stay as they are."""
+    return images if images.is_floating_point() else images.float().div_(255)

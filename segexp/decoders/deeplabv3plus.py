@@ -1,0 +1,60 @@
+"""DeepLabv3+ decoder (Chen et al., "Encoder-Decoder with Atrous Separable Convolution", 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from segexp.layers.aspp import ASPP, atrous_rates
+from segexp.layers.conv import conv_norm_act, separable_conv
+from segexp.types import Features, FeatureSpec, Level
+from segexp.wiring import require
+
+
+class DeepLabV3Plus(nn.Module):
+    """ASPP on the deepest level, upsampled and refined with a shallow one; emits the level `semantic`.
+
+    Args:
+        features: what the backbone emits.
+        high: the level that the ASPP reads.
+        low: the level whose resolution the output has.
+        width: channels of the ASPP and of the output.
+        low_width: channels that the low level is reduced to (48 in the paper).
+        rates: dilations of the ASPP; from the stride of `high` unless given (3/6/9, 6/12/18, 12/24/36 at 32, 16, 8).
+        separable: depthwise separable 3x3 convolutions.
+        fuse_convs: 3x3 convolutions after the concatenation (2 in the paper).
+        dropout: probability after the ASPP.
+        align_corners: how the ASPP's output is resized.
+    """
+
+    def __init__(
+        self,
+        features: FeatureSpec,
+        *,
+        high: str = "c5",
+        low: str = "c2",
+        width: int = 256,
+        low_width: int = 48,
+        rates: Sequence[int] | None = None,
+        separable: bool = True,
+        fuse_convs: int = 2,
+        dropout: float = 0.1,
+        align_corners: bool = False,
+    ) -> None:
+        super().__init__()
+        require(features, high, low, by="DeepLabV3Plus")
+        self.high, self.low, self.align_corners = high, low, align_corners
+        rates = rates or atrous_rates(features[high].stride)
+        block = separable_conv if separable else conv_norm_act
+        self.aspp = ASPP(features[high].channels, width, rates, separable=separable, dropout=dropout)
+        self.reduce = conv_norm_act(features[low].channels, low_width)
+        self.fuse = nn.Sequential(*(block(width if i else width + low_width, width, 3) for i in range(fuse_convs)))
+        self.spec: FeatureSpec = {"semantic": Level(width if fuse_convs else width + low_width, features[low].stride)}
+
+    def forward(self, features: Features) -> Features:
+        low = self.reduce(features[self.low])  # [B,48,h,w]
+        high = F.interpolate(self.aspp(features[self.high]), low.shape[-2:], mode="bilinear", align_corners=self.align_corners)
+        return {"semantic": self.fuse(torch.cat([high, low], dim=1))}  # [B,C,h,w]

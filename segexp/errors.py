@@ -1,0 +1,70 @@
+"""Errors that a person reads: what went wrong, where, and what to do about it.
+
+Free of torch and Hydra, so that a misspelt name is reported before either is imported.
+"""
+
+from __future__ import annotations
+
+
+class SegexpError(Exception):
+    """A failure with a known cause.
+
+    Args:
+        what: what is wrong, in one line.
+        where: the file, override, stage or sample id that it is about.
+        fix: what the user can type or change.
+    """
+
+    code = "failed"
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        self.what, self.where, self.fix = what, where, fix
+        super().__init__("; ".join(part for part in (what, where, f"fix: {fix}" if fix else "") if part))
+
+    def __reduce__(self) -> tuple:  # loader workers send errors to the main process by pickle
+        return _rebuild, (type(self), self.what, self.where, self.fix)
+
+    def line(self) -> str:
+        """The last line that a failed command prints."""
+        return f"segexp: error[{self.code}]: {self}".replace("\n", " ")
+
+    def as_dict(self) -> dict[str, str]:
+        """The record of `status.json`."""
+        return {"code": self.code, "what": self.what, "where": self.where, "fix": self.fix}
+
+
+def _rebuild(kind: type[SegexpError], what: str, where: str, fix: str) -> SegexpError:
+    return kind(what, where=where, fix=fix)
+
+
+class ConfigError(SegexpError):
+    """The command line or the configuration is wrong."""
+
+    code = "config"
+    exit_code = 2
+
+
+class WiringError(ConfigError):
+    """Two stages of the chain don't fit each other."""
+
+    code = "wiring"
+
+
+class DataError(SegexpError):
+    """A data set is missing, or a sample of it is broken."""
+
+    code = "data"
+
+
+class WeightsError(SegexpError):
+    """A checkpoint is missing, broken, or doesn't fit the model."""
+
+    code = "weights"
+
+
+class NonFiniteLossError(SegexpError):
+    """The loss became NaN or infinite."""
+
+    code = "nonfinite"
+    exit_code = 3

@@ -1,0 +1,66 @@
+"""Pixel-wise cross-entropy on semantic logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segexp.errors import ConfigError
+from segexp.functional.maps import stack_maps
+from segexp.functional.resize import to_size
+from segexp.types import Batch, DataSpec, SemanticLogits, Targets
+
+
+class CrossEntropy(nn.Module):
+    """Sum over labelled pixels of weight[class] x cross-entropy, divided elsewhere by the sum of the weights.
+
+    Logits are brought to the input's size first. The label contract holds: no gradient at ignored pixels, and 0
+    with zero gradient where every pixel is ignored.
+
+    Args:
+        data: the data set's classes.
+        weight: of the term in the total loss.
+        class_weights: one per class, in the order of the class ids; all 1 unless given.
+        label_smoothing: share of the target spread evenly over all classes, as in torch.
+    """
+
+    accepts = SemanticLogits
+    needs = frozenset({"semantic"})
+
+    def __init__(
+        self, data: DataSpec, *, weight: float = 1.0, class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__()
+        if class_weights is not None and len(class_weights) != data.num_classes:
+            raise ConfigError(
+                f"{len(class_weights)} class weights for {data.num_classes} classes",
+                where="loss.class_weights",
+                fix=f"give one for each of {', '.join(data.names)}",
+            )
+        self.weight, self.label_smoothing, self.ignore_index = weight, label_smoothing, data.ignore_index
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights, persistent=False)  # [K]
+
+    def forward(self, output: SemanticLogits, batch: Batch) -> dict[str, Tensor]:
+        target = stack_maps([t.semantic for t in batch.targets], self.ignore_index).long()  # [B,H,W]
+        logits = to_size(output.logits, output.stride, tuple(target.shape[-2:])).float()  # [B,K,H,W]
+        total = F.cross_entropy(
+            logits,
+            target,
+            weight=self.class_weights,
+            ignore_index=self.ignore_index,
+            reduction="sum",
+            label_smoothing=self.label_smoothing,
+        )
+        return {"ce": self.weight * total}
+
+    def count(self, targets: list[Targets]) -> dict[str, float]:
+        """The sum of class weights over labelled pixels."""
+        if self.class_weights is None:
+            return {"ce": float(sum(int((t.semantic != self.ignore_index).sum()) for t in targets))}
+        table = torch.zeros(max(self.ignore_index, len(self.class_weights)) + 1, dtype=torch.float64)
+        table[: len(self.class_weights)] = self.class_weights.double().cpu()
+        return {"ce": float(sum(table[t.semantic.long()].sum() for t in targets))}

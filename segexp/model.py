@@ -1,0 +1,62 @@
+"""Normalise, pad, backbone, decoder, head: from images to what the head emits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segexp.types import Features, Prediction, Sizes, Targets
+
+
+class Model(nn.Module):
+    """A chain of stages, ready to be called.
+
+    Args:
+        backbone: gives `spec`, `mean`, `std`, `pad_to`.
+        decoder: maps features to features.
+        head: maps features to its output.
+        postprocess: maps the head's output to predictions at original size.
+    """
+
+    def __init__(self, backbone: nn.Module, decoder: nn.Module, head: nn.Module, postprocess: Callable[..., list[Prediction]]) -> None:
+        super().__init__()
+        self.backbone, self.decoder, self.head = backbone, decoder, head
+        self.postprocess = postprocess
+        self.register_buffer("mean", torch.tensor(backbone.mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(backbone.std)[:, None, None], persistent=False)
+
+    def features(self, images: Tensor, sizes: Sizes | None = None) -> Features:
+        """Images float32 [B,C,H,W] in [0, 1] to the decoder's features.
+
+        Images are normalised, then padded with zeros (the mean colour) to a multiple of `backbone.pad_to`; what lies
+        beyond an image's valid size becomes zero too, so that the batch it came in doesn't matter.
+        """
+        x = (images - self.mean) / self.std
+        height, width = images.shape[-2:]
+        for image, (h, w) in zip(x, sizes or (), strict=False):
+            if (h, w) != (height, width):
+                image[:, h:] = 0
+                image[:, :, w:] = 0
+        down, right = -height % self.backbone.pad_to, -width % self.backbone.pad_to
+        if down or right:
+            x = F.pad(x, (0, right, 0, down))
+        return self.decoder(self.backbone(x.contiguous(memory_format=torch.channels_last)))
+
+    def forward(self, images: Tensor, sizes: Sizes | None = None, targets: list[Targets] | None = None) -> Any:
+        """The head's output: what the loss needs where targets are given, else what the postprocess needs."""
+        sizes = sizes or (tuple(images.shape[-2:]),) * len(images)
+        return self.head(self.features(images, sizes), sizes, targets)
+
+    @torch.no_grad()
+    def predict(self, images: Tensor, sizes: Sizes | None = None, original_sizes: Sizes | None = None) -> list[Prediction]:
+        """Predictions for float32 images [B,C,H,W] in [0, 1], one per image, at `original_sizes` (the images' own unless given)."""
+        sizes = sizes or (tuple(images.shape[-2:]),) * len(images)
+        return self.postprocess(self(images, sizes), sizes, original_sizes or sizes)
+
+    def stages(self) -> Sequence[tuple[str, nn.Module]]:
+        """The stages by name, in the order that data flow."""
+        return (("backbone", self.backbone), ("decoder", self.decoder), ("head", self.head))

@@ -1,0 +1,34 @@
+"""Learning-rate schedules, stepped once per optimizer step."""
+
+from __future__ import annotations
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def poly(
+    optimizer: Optimizer, steps: int, *, power: float = 0.9, warmup: int = 0, warmup_factor: float = 1e-3, floor: float = 0.0
+) -> LambdaLR:
+    """Linear warm-up, then (1 - step / steps) ^ power: the schedule of the DeepLab papers.
+
+    Args:
+        optimizer: its learning rates are multiplied by the factor.
+        steps: of the whole training.
+        power: of the polynomial.
+        warmup: steps from `warmup_factor` up to the polynomial.
+        warmup_factor: the first step's factor.
+        floor: the least factor after the warm-up.
+    """
+
+    def factor(step: int) -> float:
+        decay = max(floor, (1 - min(step, steps) / max(steps, 1)) ** power)
+        if step >= warmup:
+            return decay
+        return decay * (warmup_factor + (1 - warmup_factor) * step / warmup)
+
+    return LambdaLR(optimizer, factor)
+
+
+def constant(optimizer: Optimizer, steps: int, *, warmup: int = 0, warmup_factor: float = 1e-3) -> LambdaLR:
+    """Linear warm-up, then no change."""
+    return LambdaLR(optimizer, lambda step: 1.0 if step >= warmup else warmup_factor + (1 - warmup_factor) * step / warmup)

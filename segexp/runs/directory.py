@@ -1,0 +1,332 @@
+"""A run's directory: where its files are, in what state it is, and how an attempt begins and ends.
+
+Every file appears whole or not at all, and a kill at any moment loses nothing: `status.json` and the folders under
+`attempts/` alone say what has happened, so that the next start can finish what this one began.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Protocol
+
+from omegaconf import DictConfig, OmegaConf
+
+from segexp.errors import ConfigError, SegexpError
+from segexp.functional.files import read_json, sync_folder, write_atomic, write_json
+from segexp.runs.identity import DIGITS, identity, slug
+
+STATES = ("pending", "running", "done", "failed", "killed", "preempted", "pruned")
+
+_STAYS = frozenset({"attempts", "status.json"})  # what isn't moved when an attempt is put away
+_RUN = re.compile(rf"(?:.*-)?([0-9a-f]{{{DIGITS}}})")
+
+
+class Composed(Protocol):
+    """What `segexp.config.composed` returns: the config with its interpolations, and the options chosen."""
+
+    @property
+    def config(self) -> DictConfig: ...
+
+    @property
+    def choices(self) -> Mapping[str, Any]: ...
+
+
+class RunDirectory:
+    """The files of one run.
+
+    Making one touches no disk; `begin` does.
+
+    Args:
+        path: the directory, `<outputs>/<name>/<slug>-<id>`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def of(cls, composed: Composed, outputs: Path) -> RunDirectory:
+        """The directory of the run that a config describes; it depends on the config alone.
+
+        Raises:
+            ConfigError: the config's `name` can't be a folder, or it has no identity.
+        """
+        config = composed.config
+        name = str(OmegaConf.select(config, "name") or "default")
+        if name.startswith(".") or "/" in name or not name.isprintable():
+            raise ConfigError(
+                "the name of an experiment must be a plain folder name", where=f"name={name}", fix="name=<letters and digits>"
+            )
+        return cls(Path(outputs) / name / f"{slug(composed.choices, config)}-{identity(config)}")
+
+    @property
+    def id(self) -> str:
+        """The run's id, from the directory's name; empty where the name holds none."""
+        match = _RUN.fullmatch(self.path.name)
+        return match[1] if match else ""
+
+    @property
+    def outputs(self) -> Path:
+        return self.path.parent.parent
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def overrides(self) -> Path:
+        return self.path / "overrides.txt"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def status(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def result_file(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def per_image(self) -> Path:
+        return self.path / "per_image.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.path / "evaluations"
+
+    @property
+    def images(self) -> Path:
+        return self.path / "images"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def traceback(self) -> Path:
+        return self.path / "traceback.txt"
+
+    @property
+    def attempts(self) -> Path:
+        return self.path / "attempts"
+
+    # ------------------------------------------------------------------------------------------ state
+
+    def read_status(self) -> dict[str, Any]:
+        """The record `{"state", "attempt", "step", "error"}`; a pending one where none was written."""
+        try:
+            return read_json(self.status)
+        except (FileNotFoundError, NotADirectoryError):
+            return {"state": "pending", "attempt": self._last_put_away() + 1, "step": 0, "error": None}
+
+    def state(self) -> str:
+        """One of `STATES`."""
+        return self.read_status()["state"]
+
+    def result(self) -> dict[str, Any] | None:
+        """The final figures; None before they are written."""
+        return read_json(self.result_file) if self.result_file.exists() else None
+
+    def update(self, *, state: str | None = None, step: int | None = None, error: Mapping[str, str] | None = None) -> None:
+        """Change the status; what isn't given stays."""
+        if state is not None and state not in STATES:
+            raise ValueError(f"{state!r} is none of the states {', '.join(STATES)}")
+        given = {"state": state, "step": step, "error": None if error is None else dict(error)}
+        write_json(self.status, self.read_status() | {key: value for key, value in given.items() if value is not None})
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write the final figures, then say that the run is done."""
+        write_json(self.result_file, result)
+        write_json(self.status, self.read_status() | {"state": "done", "error": None})
+
+    def fail(self, error: BaseException, traceback_text: str) -> None:
+        """Keep the traceback, then say that the attempt failed, and of what."""
+        write_atomic(self.traceback, traceback_text)
+        self.update(state="failed", error=_record(error))
+
+    # ------------------------------------------------------------------------------------------ attempts
+
+    def begin(self, config: DictConfig, overrides: Sequence[str], manifest: Mapping[str, Any]) -> int:
+        """Start a new attempt: put the one that is there away, write what the new one is, and call it running.
+
+        The caller holds the run: two processes must not begin at once. A log file is to be opened afterwards.
+
+        Args:
+            config: the composed config, its interpolations kept.
+            overrides: what was typed after `segexp train`.
+            manifest: as from `segexp.runs.manifest.manifest`; its id is the run's.
+
+        Returns:
+            The attempt's number, from 1.
+
+        Raises:
+            ConfigError: the outputs folder can't be written, or the directory holds another run.
+        """
+        probe(self.outputs)
+        self._refuse_another(manifest["id"])
+        _make(self.path, self.outputs)
+        attempt = self._put_away()
+        write_atomic(self.config, OmegaConf.to_yaml(config, resolve=False))
+        write_atomic(self.overrides, shlex.join(["segexp", "train", *overrides]) + "\n")
+        write_json(self.manifest, manifest)
+        self._write_status("running", attempt)
+        return attempt
+
+    def _refuse_another(self, run_id: str) -> None:
+        found = read_json(self.manifest).get("id", "") if self.manifest.exists() else self.id
+        if found not in ("", run_id):
+            raise ConfigError(
+                f"the folder belongs to the run {found}, not to {run_id}",
+                where=str(self.path),
+                fix="move the folder away, or choose another with paths.outputs=<folder>",
+            )
+
+    def _put_away(self) -> int:
+        """Move an attempt that was begun to `attempts/<k>/`, and return the number of the next.
+
+        Its status is copied there first; then the status here says "pending, k" until all has moved, so that a start
+        after a kill goes on moving, and nobody takes the half that is left for a run.
+        """
+        now = self.read_status()
+        number, folder = now["attempt"], self.attempts / str(now["attempt"])
+        if not self.status.exists() or (now["state"] == "pending" and not folder.exists()):
+            self._write_status("pending", number)  # there is nothing, or only what a beginning has left: written anew
+            return number
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "status.json").exists():
+            write_json(folder / "status.json", now)
+        self._write_status("pending", number)
+        for entry in sorted(self.path.iterdir()):
+            if entry.name not in _STAYS:
+                entry.rename(_free(folder / entry.name))
+        sync_folder(folder)
+        sync_folder(self.path)
+        self._write_status("pending", number + 1)
+        return number + 1
+
+    def _write_status(self, state: str, attempt: int) -> None:
+        write_json(self.status, {"state": state, "attempt": attempt, "step": 0, "error": None})
+
+    def _last_put_away(self) -> int:
+        found = self.attempts.iterdir() if self.attempts.is_dir() else ()
+        return max((int(entry.name) for entry in found if entry.name.isdecimal()), default=0)
+
+
+def _record(error: BaseException) -> dict[str, str]:
+    if isinstance(error, SegexpError):
+        return error.as_dict()
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return {"code": "unexpected", "what": what, "where": "", "fix": "see traceback.txt"}
+
+
+def _free(path: Path) -> Path:
+    """The path, or with the first number after it at which nothing stands."""
+    number, free = 1, path
+    while os.path.lexists(free):
+        number, free = number + 1, path.with_name(f"{path.name}.{number}")
+    return free
+
+
+# ------------------------------------------------------------------------------------------------ the outputs folder
+
+
+def probe(outputs: Path) -> None:
+    """Refuse, before anything costly, an outputs folder in which a run couldn't keep its files.
+
+    The folder is made if the one above it exists.
+
+    Raises:
+        ConfigError: it can't be made, written, synced or renamed in.
+    """
+    if not outputs.is_dir() and not outputs.absolute().parent.is_dir():
+        raise _no_outputs(outputs, "the folder above it doesn't exist")
+    _make(outputs, outputs)
+
+
+def _make(folder: Path, outputs: Path) -> None:
+    trial = folder / f".probe.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(trial, "")
+        trial.unlink()
+    except OSError as error:
+        raise _no_outputs(outputs, f"{error.strerror or error}: {error.filename or folder}") from error
+
+
+def _no_outputs(outputs: Path, why: str) -> ConfigError:
+    return ConfigError(f"runs can't be written: {why}", where=f"paths.outputs={outputs}", fix="paths.outputs=<folder>")
+
+
+# ------------------------------------------------------------------------------------------------ finding a run
+
+
+def find(run: str, outputs: Path) -> RunDirectory:
+    """The directory of a run that a user named.
+
+    Args:
+        run: a directory, its name, an id, or the first 4 or more digits of one.
+        outputs: where runs are, as `<outputs>/<name>/<slug>-<id>`.
+
+    Raises:
+        ConfigError: there is none, there are several, or the directory isn't a run's.
+    """
+    if Path(run).is_dir():
+        return _checked(Path(run))
+    folders = _run_folders(Path(outputs))
+    found = [folder for folder in folders if run in (folder.name, folder.name[-DIGITS:])]
+    if not found and re.fullmatch(rf"[0-9a-f]{{4,{DIGITS - 1}}}", run):
+        found = [folder for folder in folders if folder.name[-DIGITS:].startswith(run)]
+    if len(found) == 1:
+        return _checked(found[0])
+    if found:
+        raise ConfigError(f"{len(found)} runs are called {run}", where=_listed(found), fix="give more digits, or the directory")
+    near = _near(run, folders)
+    raise ConfigError(
+        f"there is no run {run}",
+        where=f"{outputs} holds {len(folders)} runs" + (f", such as {_listed(near)}" if near else ""),
+        fix="give a run's directory, its id, or the first 4 digits of it" if folders else "paths.outputs=<folder that holds the runs>",
+    )
+
+
+def _run_folders(outputs: Path) -> list[Path]:
+    if not outputs.is_dir():
+        return []
+    return sorted(f for name in outputs.iterdir() if name.is_dir() for f in name.iterdir() if _RUN.fullmatch(f.name) and f.is_dir())
+
+
+def _near(run: str, folders: Sequence[Path]) -> list[Path]:
+    by_text = {text: folder for folder in folders for text in (folder.name, folder.name[-DIGITS:])}
+    near = [by_text[text] for text in get_close_matches(run, by_text, n=3, cutoff=0.5)]
+    return list(dict.fromkeys(near)) or list(folders[:3])
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    return ", ".join(map(str, folders[:4])) + (f" and {len(folders) - 4} more" if len(folders) > 4 else "")
+
+
+def _checked(path: Path) -> RunDirectory:
+    run = RunDirectory(path)
+    if not run.config.is_file():
+        raise ConfigError(
+            "the directory isn't a run's: it has no config.yaml", where=str(path), fix="give the directory of a run, or an id"
+        )
+    return run

@@ -1,0 +1,166 @@
+"""The one LightningModule: a training step and an evaluation step for every task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from pytorch_lightning import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+
+from segexp.errors import NonFiniteLossError
+from segexp.functional.keys import key
+from segexp.metrics.several import Metrics, Record
+from segexp.model import Model
+from segexp.targets import complete
+from segexp.types import Batch, DataSpec, Prediction
+
+
+@dataclass
+class Evaluated:
+    """What one evaluation batch gave; callbacks write it down."""
+
+    predictions: list[Prediction]
+    records: list[Record]
+
+
+class Task(LightningModule):
+    """Train and evaluate a chain. Nothing here knows which task it is.
+
+    A loss returns sums S_t; the gradient of an optimizer step is d(sum_t S_t / N_t), N_t counted over all ranks and
+    micro-batches of the step, so it doesn't depend on how the batch was cut. DDP averages over R ranks and Lightning
+    divides by A micro-batches: the local loss is sum_t S_t x R A / N_t.
+
+    Args:
+        model: the chain up to the head, with its postprocess.
+        loss: `(output, batch) -> sums`.
+        metrics: the figures.
+        data: the classes.
+        optimizer: `model -> Optimizer`.
+        scheduler: `(optimizer, steps) -> schedule`, stepped each optimizer step.
+        seed: of the run.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        loss: Callable[[Any, Batch], dict[str, Tensor]],
+        metrics: Metrics,
+        data: DataSpec,
+        *,
+        optimizer: Callable[[Model], Optimizer],
+        scheduler: Callable[[Optimizer, int], Any],
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.model, self.loss, self.metrics, self.data = model, loss, metrics, data
+        self.make_optimizer, self.make_scheduler, self.seed = optimizer, scheduler, seed
+        self.figures: dict[str, dict[str, float]] = {}  # split -> figures of the last evaluation
+        self.evaluated_at = -1  # optimizer steps at that time
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, float] = {}
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer = self.make_optimizer(self.model)
+        schedule = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        torch.manual_seed(key(self.seed, "step", self.global_step, batch_idx, self.global_rank))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        sums = self.loss(self.model(batch.images, batch.sizes, batch.targets), batch)
+        parts = scale(sums, totals(batch.counts, self.device), world() * self.trainer.accumulate_grad_batches)
+        loss = torch.stack(list(parts.values())).sum()
+        if not torch.isfinite(loss):
+            raise self._non_finite(loss, parts, batch)
+        values = {"train/loss": loss.detach()} | {f"train/loss/{name}": part.detach() for name, part in parts.items()}
+        rate = max(group["lr"] for group in self.optimizers().param_groups)
+        self.log_dict(values | {"train/lr": rate}, batch_size=len(batch.ids))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Evaluated:
+        return self._evaluate(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Evaluated:
+        return self._evaluate(batch)
+
+    def on_validation_epoch_start(self) -> None:
+        self._reset()
+
+    def on_test_epoch_start(self) -> None:
+        self._reset()
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("val")
+        self.evaluated_at = self.global_step
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+
+    def _evaluate(self, batch: Batch) -> Evaluated:
+        features = self.model.features(batch.images, batch.sizes)
+        output = self.model.head(features, batch.sizes, batch.targets)
+        counted = self.loss.count(batch.targets)
+        for name, value in self.loss(output, batch).items():
+            self.sums[name] = self.sums.get(name, 0) + value.double()
+            self.counts[name] = self.counts.get(name, 0) + counted.get(name, 1.0)  # without a count: the mean over batches
+        if self.model.head.needs:  # it read the targets: once more without them
+            output = self.model.head(features, batch.sizes)
+        predictions = self.model.postprocess(output, batch.sizes, batch.original_sizes)
+        predictions = [complete(p, self.metrics.needs, self.data) for p in predictions]
+        records = [self.metrics.measure(p, t) for p, t in zip(predictions, batch.truth, strict=True)]
+        self.metrics.update(records)
+        return Evaluated(predictions, records)
+
+    def _reset(self) -> None:
+        self.metrics.reset()
+        self.sums, self.counts = {}, {}
+
+    def _report(self, split: str) -> None:
+        count = totals(self.counts, self.device)
+        parts = scale(reduce_sum(self.sums), count, 1)
+        figures = {"loss": sum(parts.values())} | {f"loss/{k}": v for k, v in parts.items()} | self.metrics.compute()
+        self.figures[split] = {name: float(value) for name, value in figures.items()}
+        self.log_dict({f"{split}/{name}": value for name, value in self.figures[split].items()}, batch_size=1)
+
+    def _non_finite(self, loss: Tensor, parts: dict[str, Tensor], batch: Batch) -> NonFiniteLossError:
+        terms = ", ".join(f"{name} {float(part):g}" for name, part in parts.items())
+        rate = max(group["lr"] for group in self.optimizers().param_groups)
+        return NonFiniteLossError(
+            f"the loss is {float(loss):g} ({terms}) at step {self.global_step}, epoch {self.current_epoch}, learning rate {rate:g}",
+            where=f"samples {', '.join(batch.ids)}",
+            fix=f"lower it (optimizer.lr={rate / 3:.1g}), warm up (scheduler.warmup=500), or clip (trainer.gradient_clip_val=1)",
+        )
+
+
+def world() -> int:
+    """The number of ranks."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def totals(counts: dict[str, float], device: torch.device | str) -> dict[str, float]:
+    """Counts over all ranks, at least 1 each (float64: exact for pixels)."""
+    values = [counts[name] for name in sorted(counts)]
+    if world() > 1 and values:
+        reduced = torch.tensor(values, dtype=torch.float64, device=device)
+        dist.all_reduce(reduced)
+        values = reduced.tolist()
+    return {name: max(value, 1.0) for name, value in zip(sorted(counts), values, strict=True)}
+
+
+def reduce_sum(sums: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Sums over all ranks."""
+    if world() > 1:
+        for name in sorted(sums):
+            dist.all_reduce(sums[name])
+    return sums
+
+
+def scale(sums: dict[str, Tensor], total: dict[str, float], window: int) -> dict[str, Tensor]:
+    """Each sum divided by its count, times the window that Lightning and DDP divide by; a term without count stays."""
+    return {name: value * (window / total[name]) if name in total else value for name, value in sums.items()}

@@ -1,0 +1,58 @@
+"""What an annotation is called and coloured: per pixel, per class, per instance."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from segexp.types import DataSpec, Prediction, Targets
+
+Annotation = Prediction | Targets
+UNKNOWN = (128, 128, 128)
+GOLDEN = 0.618  # a step that keeps neighbours in the sequence far apart
+
+
+def pixel_colors(ids: Tensor, data: DataSpec) -> Tensor:
+    """The colour of every pixel, black where it has no class: float32 [3,H,W]."""
+    table = torch.cat([class_colors(torch.arange(data.num_classes), data.num_classes, data).float(), torch.zeros(1, 3)])
+    ids = ids.long()
+    known = (ids >= 0) & (ids < data.num_classes) & (ids != data.ignore_index)
+    return table[torch.where(known, ids, data.num_classes)].permute(2, 0, 1)
+
+
+def class_colors(labels: Tensor | None, count: int, data: DataSpec) -> Tensor:
+    """Colours of `count` objects, grey where the class isn't known: uint8 [count,3]."""
+    table = torch.tensor([c.color for c in data.classes] + [UNKNOWN], dtype=torch.uint8)
+    labels = torch.full((count,), -1) if labels is None else labels.long()
+    return table[torch.where((labels >= 0) & (labels < data.num_classes), labels, data.num_classes)]
+
+
+def instance_colors(labels: Tensor, data: DataSpec) -> Tensor:
+    """Class colours; the n-th thing of a class is brighter or darker by a fixed sequence: float32 [N,3]."""
+    colors = class_colors(labels, len(labels), data).float()
+    earlier = (labels[:, None] == labels[None]).tril(-1).sum(1)  # [N] instances of the class before this one
+    shift = ((earlier * GOLDEN + 0.5) % 1 - 0.5)[:, None]  # golden steps in [-0.5, 0.5), 0 for the first
+    thing = torch.isin(labels, torch.tensor([-1, *data.thing_ids]))[:, None]
+    varied = torch.where(shift > 0, colors + shift * (255 - colors), colors * (1 + shift))
+    return torch.where(thing, varied, colors)
+
+
+def box_names(annotation: Annotation, data: DataSpec) -> list[str]:
+    if annotation.labels is None:
+        return [""] * len(annotation.boxes)
+    names = [data.names[i] if 0 <= i < data.num_classes else str(i) for i in annotation.labels.tolist()]
+    scores = getattr(annotation, "scores", None)
+    return names if scores is None else [f"{name} {score:.2f}" for name, score in zip(names, scores.tolist(), strict=True)]
+
+
+def image_label(annotation: Annotation, data: DataSpec) -> tuple[str, int]:
+    """The image label as (text, class id of its colour); an empty text where there is none."""
+    scores, label = getattr(annotation, "label_scores", None), getattr(annotation, "label", None)
+    if scores is not None:
+        top = int(scores.argmax())
+        return f"{data.names[top]} {float(scores[top]):.2f}", top
+    if label is None:
+        return "", 0
+    ids = (label > 0.5).nonzero().flatten().tolist() if label.ndim else [int(label)]
+    ids = [i for i in ids if i < data.num_classes and i != data.ignore_index]
+    return ", ".join(data.names[i] for i in ids), ids[0] if ids else 0

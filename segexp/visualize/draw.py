@@ -1,0 +1,92 @@
+"""Outlines and text on pictures: the part that needs PIL. Pictures are uint8 [3,H,W] on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+Color = tuple[int, int, int]
+STRIP: Color = (24, 27, 31)
+
+
+def line_width(height: int, width: int) -> int:
+    """Pixels of a line that stays visible when a large picture is shown small."""
+    return max(1, round(min(height, width) / 300))
+
+
+def outlines(image: Tensor, boxes: Tensor, colors: Sequence[Color], texts: Sequence[str]) -> Tensor:
+    """Draw boxes with a name tag each; later boxes lie on top. Boxes less than half as wide as their tag get none.
+
+    Args:
+        image: uint8 [3,H,W].
+        boxes: [N,4] xyxy, half-open.
+        colors: N colours.
+        texts: N tags; an empty one draws none.
+
+    Returns:
+        A new uint8 [3,H,W].
+    """
+    if len(boxes) == 0:
+        return image.clone()
+    canvas = _to_pil(image)
+    pen = ImageDraw.Draw(canvas)
+    width = line_width(canvas.height, canvas.width)
+    for (x1, y1, x2, y2), color, text in zip(boxes.round().long().tolist(), colors, texts, strict=True):
+        pen.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=color, width=width)
+        if 0 < pen.textlength(text, font=_tag_font(canvas.size)) <= 2 * (x2 - x1):
+            _tag(pen, (x1, y1), text, color, canvas.size)
+    return _to_tensor(canvas)
+
+
+def corner_tag(image: Tensor, text: str, color: Color) -> Tensor:
+    """Write `text` in the upper left corner of uint8 [3,H,W]."""
+    canvas = _to_pil(image)
+    _tag(ImageDraw.Draw(canvas), (0, 0), text, color, canvas.size)
+    return _to_tensor(canvas)
+
+
+def title_strip(text: str, width: int, height: int = 20) -> Tensor:
+    """A dark strip with `text` in it, shortened to fit: uint8 [3,height,width]."""
+    canvas = Image.new("RGB", (width, height), STRIP)
+    pen, font = ImageDraw.Draw(canvas), _font(round(height * 0.62))
+    while text and pen.textlength(text, font=font) > width - 8:
+        text = text[:-2] + "…" if len(text) > 2 else ""
+    pen.text((4, height / 2), text, fill=(232, 234, 237), font=font, anchor="lm")
+    return _to_tensor(canvas)
+
+
+def _tag(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, color: Color, size: tuple[int, int]) -> None:
+    font = _tag_font(size)
+    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+    x = max(0, min(at[0], size[0] - int(right - left) - 4))
+    y = at[1] - int(bottom - top) - 4
+    y = y if y >= 0 else max(at[1], 0)  # inside the box where there is no room above it
+    pen.rectangle((x, y, x + right - left + 3, y + bottom - top + 3), fill=color)
+    pen.text((x + 2 - left, y + 2 - top), text, fill=_readable_on(color), font=font)
+
+
+def _readable_on(color: Color) -> Color:
+    red, green, blue = color
+    return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)
+
+
+@lru_cache(maxsize=8)  # a font is read from its packed form each time
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _tag_font(size: tuple[int, int]) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return _font(max(10, min(size) // 32))
+
+
+def _to_pil(image: Tensor) -> Image.Image:
+    return Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+
+
+def _to_tensor(canvas: Image.Image) -> Tensor:
+    data = torch.frombuffer(bytearray(canvas.tobytes()), dtype=torch.uint8)
+    return data.view(canvas.height, canvas.width, 3).permute(2, 0, 1).contiguous()

@@ -1,0 +1,260 @@
+"""Pictures of annotations: paint one on its image, show where a prediction is wrong, set pictures side by side.
+
+Pure functions, on the CPU. An image is uint8 [3,H,W]; truth and prediction have its size (and may lie on a GPU).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from segexp.errors import DataError
+from segexp.functional import segments as segment_ops
+from segexp.types import DataSpec, Prediction, Targets, map_tensors
+from segexp.visualize import draw
+from segexp.visualize.colors import Annotation, box_names, class_colors, image_label, instance_colors, pixel_colors
+
+WRONG = (255, 59, 48)
+FALSE = (255, 179, 0)  # a detection without an object, beside WRONG for an object without a detection
+RIGHT = (52, 199, 89)
+IGNORED = (38, 50, 64)
+BORDER = 0.25  # brightness of the line around a segment, as a share of the picture's
+MATCH_IOU = 0.5
+MIN_SCORE = 0.3  # less certain detections only clutter a picture
+MIN_HEIGHT = 200
+GUTTER = 4
+
+
+def paint(
+    image: Tensor,
+    annotation: Annotation,
+    data: DataSpec,
+    *,
+    alpha: float = 0.6,
+    order: Sequence[str] = ("semantic", "segments", "masks"),
+    min_score: float = MIN_SCORE,
+) -> Tensor:
+    """Paint an annotation on its image: the first dense kind of `order` that it carries, then boxes and an image label.
+
+    Unlabelled pixels of a semantic or segment map are the image, dimmed; those outside all masks are the image itself.
+    Things keep the colour of their class for the first instance and vary in brightness for the next ones.
+
+    Args:
+        image: uint8 [3,H,W].
+        annotation: what to paint, at the size of the image.
+        data: class names and colours.
+        alpha: share of the class colour in a painted pixel.
+        order: which dense kind goes first where there are several.
+        min_score: detections with a lower score are left out.
+
+    Returns:
+        uint8 [3,H,W].
+
+    Raises:
+        DataError: a map and the image differ in size.
+    """
+    annotation = _confident(map_tensors(annotation, Tensor.cpu), min_score)
+    painters = {"semantic": _paint_semantic, "segments": _paint_segments, "masks": _paint_masks}
+    picture = image
+    kind = next((k for k in order if getattr(annotation, k) is not None), None)
+    if kind is not None:
+        _same_size(image, getattr(annotation, kind), kind)
+        picture = painters[kind](image, annotation, data, alpha)
+    if annotation.boxes is not None:
+        colors = class_colors(annotation.labels, len(annotation.boxes), data).tolist()
+        picture = draw.outlines(picture, annotation.boxes, [tuple(c) for c in colors], box_names(annotation, data))
+    text, chosen = image_label(annotation, data)
+    return draw.corner_tag(picture, text, data.classes[chosen].color) if text else picture.clone()
+
+
+def error_map(truth: Targets, prediction: Prediction, data: DataSpec, image: Tensor) -> Tensor:
+    """Show where a prediction is wrong, on the dimmed grey image.
+
+    Maps and masks: wrong pixels are plain red and ignored ones blue-grey. One colour, not that of the predicted class: it answers
+    "where" at a glance, can't be taken for a class, and stays visible where classes are grey; "what" stands beside it in the panel.
+    Boxes: red for an object that no detection of its class covers (IoU below 0.5), amber for a detection without an object.
+    Image label: the predicted name, red where wrong, green where right.
+
+    Args:
+        truth, prediction: with a kind in common, at the size of the image.
+        data: the classes.
+        image: uint8 [3,H,W].
+
+    Returns:
+        uint8 [3,H,W].
+
+    Raises:
+        DataError: nothing in common to compare, or sizes differ.
+    """
+    truth, prediction = map_tensors(truth, Tensor.cpu), map_tensors(prediction, Tensor.cpu)
+    grey = (image.float().mean(0, keepdim=True) * 0.45).round().to(torch.uint8).expand(3, -1, -1)
+    maps = _class_maps(truth, prediction, data)
+    if maps is not None:
+        real, guess = maps
+        _same_size(image, real, "truth")
+        _same_size(image, guess, "prediction")
+        ignored = real == data.ignore_index
+        wrong = (real != guess) & ~ignored
+        return torch.where(wrong, _color(WRONG), torch.where(ignored, _color(IGNORED), grey))
+    if truth.boxes is not None and prediction.boxes is not None:
+        return _box_errors(truth, _confident(prediction, MIN_SCORE), data, grey)
+    if truth.label is not None and prediction.label_scores is not None:
+        text, chosen = image_label(prediction, data)
+        right = bool(truth.label[chosen] > 0.5) if truth.label.ndim else int(truth.label) == chosen
+        return draw.corner_tag(grey, text, RIGHT if right else WRONG)
+    raise DataError(
+        "truth and prediction carry nothing that can be compared in a picture", fix="give both semantic, segments, masks or boxes"
+    )
+
+
+def panel(pictures: Mapping[str, Tensor]) -> Tensor:
+    """Set pictures side by side, each under its title, all of one height.
+
+    Pictures under 200 pixels high are enlarged by a whole factor (nearest); those lower than the highest are then scaled to it.
+
+    Args:
+        pictures: title -> uint8 [3,H,W], at least one.
+
+    Returns:
+        uint8 [3,H',W'].
+    """
+    enlarged = {title: _enlarge(p) for title, p in pictures.items()}
+    height = max(p.shape[1] for p in enlarged.values())
+    strip = max(20, height // 18)
+    columns = []
+    for title, picture in enlarged.items():
+        fitted = _to_height(picture, height)
+        columns += [torch.cat([draw.title_strip(title, fitted.shape[2], strip), fitted], dim=1)]
+        columns += [_color(draw.STRIP).expand(3, height + strip, GUTTER)]
+    return torch.cat(columns[:-1], dim=2)
+
+
+# ---------------------------------------------------------------------------------------------- painters
+
+
+def _paint_semantic(image: Tensor, annotation: Annotation, data: DataSpec, alpha: float) -> Tensor:
+    return _blend(image, pixel_colors(annotation.semantic, data), alpha)
+
+
+def _paint_segments(image: Tensor, annotation: Annotation, data: DataSpec, alpha: float) -> Tensor:
+    colors = instance_colors(annotation.segment_labels, data)  # [S,3]
+    table = torch.cat([torch.zeros(1, 3), colors])
+    painted = _blend(image, table[annotation.segments.long()].permute(2, 0, 1), alpha)
+    return _darken(painted, _borders(annotation.segments[None])[0])
+
+
+def _paint_masks(image: Tensor, annotation: Annotation, data: DataSpec, alpha: float) -> Tensor:
+    masks = annotation.masks
+    if len(masks) == 0:
+        return image
+    labels = torch.full((len(masks),), -1) if annotation.labels is None else annotation.labels
+    biggest_first = masks.flatten(1).sum(1).argsort(descending=True, stable=True)  # small ones lie on top
+    colors = instance_colors(labels, data)
+    shown = torch.zeros(masks.shape[1:], dtype=torch.long)
+    for rank, index in enumerate(biggest_first.tolist(), start=1):
+        shown[masks[index]] = rank
+    table = torch.cat([torch.zeros(1, 3), colors[biggest_first]])
+    painted = torch.where(shown > 0, _blend(image, table[shown].permute(2, 0, 1), alpha), image)
+    return _darken(painted, _borders(shown[None])[0])
+
+
+def _blend(image: Tensor, color: Tensor, alpha: float) -> Tensor:
+    return (image.float() * (1 - alpha) + color.float() * alpha).round().clamp(0, 255).to(torch.uint8)
+
+
+def _borders(ids: Tensor) -> Tensor:
+    """Pixels whose neighbour to the right or below has another id: bool [N,H,W]; thicker in large pictures."""
+    edge = torch.zeros(ids.shape, dtype=torch.bool)
+    edge[:, :, :-1] |= ids[:, :, :-1] != ids[:, :, 1:]
+    edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
+    width = draw.line_width(*ids.shape[-2:])
+    return F.max_pool2d(edge.float(), 2 * (width // 2) + 1, stride=1, padding=width // 2) > 0
+
+
+def _darken(picture: Tensor, where: Tensor) -> Tensor:
+    return torch.where(where, (picture.float() * BORDER).round().to(torch.uint8), picture)
+
+
+# ---------------------------------------------------------------------------------------------- comparison
+
+
+def _confident(annotation: Annotation, min_score: float) -> Annotation:
+    """Without detections of a low score, the best last (it is painted on top)."""
+    if not isinstance(annotation, Prediction) or annotation.scores is None:
+        return annotation
+    kept = annotation.scores.argsort(stable=True)
+    kept = kept[annotation.scores[kept] >= min_score]
+    parts = {name: getattr(annotation, name) for name in ("boxes", "masks", "labels", "scores")}
+    return Prediction(
+        label_scores=annotation.label_scores,
+        semantic=annotation.semantic,
+        segments=annotation.segments,
+        segment_labels=annotation.segment_labels,
+        segment_scores=annotation.segment_scores,
+        **{name: None if part is None else part[kept] for name, part in parts.items()},
+    )
+
+
+def _class_maps(truth: Targets, prediction: Prediction, data: DataSpec) -> tuple[Tensor, Tensor] | None:
+    """The class of every pixel twice, int64 [H,W]: of semantic or segment maps, else of masks on both sides (K outside them)."""
+    real, guess = _class_map(truth, data), _class_map(prediction, data)
+    if real is not None and guess is not None:
+        return real, guess
+    if truth.masks is None or prediction.masks is None:
+        return None
+    certain = _confident(prediction, MIN_SCORE)
+    return _flatten(truth.masks, truth.labels, data), _flatten(certain.masks, certain.labels, data)
+
+
+def _class_map(annotation: Annotation, data: DataSpec) -> Tensor | None:
+    if annotation.semantic is not None:
+        return annotation.semantic.long()
+    if annotation.segments is not None:
+        return segment_ops.to_semantic(annotation.segments, annotation.segment_labels, data.ignore_index).long()
+    return None
+
+
+def _flatten(masks: Tensor, labels: Tensor, data: DataSpec) -> Tensor:
+    classes = torch.full(masks.shape[1:], data.num_classes)
+    for mask, label in zip(masks, labels.tolist(), strict=True):
+        classes[mask] = label
+    return classes
+
+
+def _box_errors(truth: Targets, prediction: Prediction, data: DataSpec, grey: Tensor) -> Tensor:
+    overlap = box_iou(truth.boxes, prediction.boxes)  # [N,M]
+    if truth.labels is not None and prediction.labels is not None:
+        overlap = overlap * (truth.labels[:, None] == prediction.labels[None])
+    hit = overlap >= MATCH_IOU
+    missed, false = ~hit.any(1), ~hit.any(0)
+    boxes = torch.cat([truth.boxes[missed], prediction.boxes[false]])
+    colors = [WRONG] * int(missed.sum()) + [FALSE] * int(false.sum())
+    names = [n for n, m in zip(box_names(truth, data), missed.tolist(), strict=True) if m]
+    names += [n for n, f in zip(box_names(prediction, data), false.tolist(), strict=True) if f]
+    return draw.outlines(grey, boxes, colors, names)
+
+
+def _color(color: tuple[int, int, int]) -> Tensor:
+    return torch.tensor(color, dtype=torch.uint8)[:, None, None]  # [3,1,1]
+
+
+def _same_size(image: Tensor, other: Tensor, name: str) -> None:
+    if image.shape[-2:] != other.shape[-2:]:
+        sizes = [f"{h}x{w}" for h, w in (image.shape[-2:], other.shape[-2:])]
+        raise DataError(f"the image has {sizes[0]} pixels, {name} has {sizes[1]}", fix="paint at one size: both original, or both input")
+
+
+def _enlarge(picture: Tensor) -> Tensor:
+    factor = -(-MIN_HEIGHT // picture.shape[1])
+    return picture.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+
+
+def _to_height(picture: Tensor, height: int) -> Tensor:
+    if picture.shape[1] == height:
+        return picture
+    size = (height, max(1, round(picture.shape[2] * height / picture.shape[1])))
+    return F.interpolate(picture[None].float(), size=size, mode="bilinear", antialias=True)[0].round().clamp(0, 255).to(torch.uint8)
