@@ -128,8 +128,12 @@ class Catalogue:
 
     def is_preset(self, group: str) -> bool:
         """Does a choice of this group set keys of others?"""
-        names = self.repo.get_group_options(group)
-        return bool(names) and self.repo.load_config(f"{group}/{names[0]}").header["package"] == "_global_"
+        return any(self.is_global(f"{group}/{option}") for option in self.repo.get_group_options(group) if option != "none")
+
+    def is_global(self, path: str) -> bool:
+        """Does this file set keys of the whole config rather than of its own section?"""
+        loaded = self.repo.load_config(path)
+        return loaded is not None and loaded.header["package"] == "_global_"
 
     def content(self, path: str) -> dict[str, Any]:
         """One file without its defaults list, as plain containers."""
@@ -138,13 +142,18 @@ class Catalogue:
         plain = OmegaConf.to_container(self.repo.load_config(path).config, resolve=False)
         return {k: v for k, v in plain.items() if k != "defaults"} if isinstance(plain, dict) else {}
 
-    def keys_of(self, group: str, option: str) -> set[str]:
-        """Keys that an option defines, those of the options that it builds on included; none for a preset."""
-        loaded = self.repo.load_config(f"{group}/{option}")
-        if loaded is None or loaded.header["package"] == "_global_":
-            return set()
-        parents = [d.path for d in loaded.defaults_list or () if getattr(d, "path", "_self_") != "_self_" and "/" not in d.path]
-        return set(paths(self.content(f"{group}/{option}"))).union(*(self.keys_of(group, parent) for parent in parents))
+    def keys_of(self, group: str, option: str) -> dict[str, Any]:
+        """The nodes that an option defines, by path, those of the options that it builds on included; none for a preset."""
+        path = f"{group}/{option}"
+        if self.is_global(path) or not self.repo.config_exists(path):
+            return {}
+        parents = [
+            d.path
+            for d in self.repo.load_config(path).defaults_list or ()
+            if getattr(d, "path", "_self_") != "_self_" and "/" not in d.path
+        ]
+        inherited = {key: value for parent in parents for key, value in self.keys_of(group, parent).items()}
+        return inherited | dict(nodes(self.content(path)))
 
     def base(self, groups: tuple[str, ...]) -> Base:
         """The composition of these group overrides, remembered."""
@@ -198,23 +207,32 @@ def _explain(error: Exception, known: Catalogue | None, groups: Sequence[str]) -
         reason = re.sub(r"^Error parsing override '.*?' (?=\S)|\s*\^$|^\w+Exception: ", "", text)
         how = f"""quote the value, inside the shell's own quotes: "{key}='{value}'\"""" if equals else f"write {key}=<value>"
         return ConfigError(f"the override '{error.override}' can't be read ({reason})", where="the command line", fix=how)
-    if isinstance(error, MissingConfigException) and known and (said := _serving(known, str(error.missing_cfg_file), groups)):
+    if isinstance(error, MissingConfigException) and known and (said := _absent(known, str(error.missing_cfg_file), groups)):
         return said
     if twice := re.search(r"Multiple values for (\S+)\.|(\S+) appears more than once", text):
         group = twice[1] or twice[2]
         return ConfigError(f"the group {group} is chosen twice", where=where, fix=f"write {group}=..., without the +")
-    if unused := re.search(r"Could not override '(\S+)'.* No match in the defaults list", text):
-        return ConfigError(f"the primary config has no place for the group {unused[1]}", where=where, fix=f"leave out {unused[1]}=...")
+    if unused := re.search(r"(?:In '(\S+)': )?Could not override '(\S+)'.* No match in the defaults list", text):
+        near = suggest(unused[2], known.own_groups) if known and unused[1] else []
+        where = f"{unused[1]}.yaml" if unused[1] else where
+        fix = did_you_mean(near) if near else f"leave out {unused[2]}=..."
+        return ConfigError(f"the primary config has no place for the group {unused[2]}", where=where, fix=fix)
     if error.__cause__ is not None:
         text = f"{text}: {' '.join(str(error.__cause__).split())}"
     return ConfigError(text or type(error).__name__, where=where, fix="mend the file or the override that is named")
 
 
-def _serving(known: Catalogue, missing: str, groups: Sequence[str]) -> ConfigError | None:
-    """A preset wrote ``override /postprocess: query_${task}`` and that option doesn't exist: say what the preset serves."""
+def _absent(known: Catalogue, missing: str, groups: Sequence[str]) -> ConfigError | None:
+    """A file chooses an option that doesn't exist; one that wrote ``override /postprocess: query_${task}`` doesn't serve that task."""
     group, _, wanted = missing.rpartition("/")
     for path, default in _reached(known, groups):
-        if default.group.strip("/") != group or not (variable := re.search(r"\$\{(\w+)\}", str(default.value))):
+        if default.group.strip("/") != group:
+            continue
+        if default.value == wanted:
+            near = suggest(wanted, known.options(group)) or known.options(group)[:6] or ["none"]
+            what = f"{path}.yaml chooses {group}={wanted}, which doesn't exist"
+            return ConfigError(what, where=f"{path}.yaml", fix=did_you_mean([f"{group}={option}" for option in near]))
+        if not (variable := re.search(r"\$\{(\w+)\}", str(default.value))):
             continue
         head, tail = default.value.split(variable[0], 1)
         pattern = re.compile(f"{re.escape(head)}(.+){re.escape(tail)}")

@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segexp.catalogue import Catalogue, catalogue, descend, did_you_mean, explained, paths, remembered, suggest
+from segexp.catalogue import Catalogue, catalogue, descend, did_you_mean, explained, nodes, paths, remembered, suggest
 from segexp.errors import ConfigError, SegexpError
 from segexp.overrides import check_overrides
 from segexp.presets import check_presets
@@ -191,23 +191,27 @@ def resolve(config: DictConfig) -> dict[str, Any]:
         raise _unresolved(config, error) from error
 
 
-def _unresolved(config: DictConfig, error: Exception) -> ConfigError:
+def _unresolved(config: DictConfig, error: Exception, place: str = "") -> ConfigError:
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue
 
-    key, text = getattr(error, "full_key", None) or "the config", _line(error)
-    if isinstance(error, MissingMandatoryValue):
-        return ConfigError(f"{key} has no value", where=f"{key}: ???", fix=f"give {key}=...")
-    tree = OmegaConf.to_container(config, resolve=False)
-    where = f"{key}: {descend(tree, key)[1]}" if not descend(tree, key)[2] else key
-    if nowhere := re.search(r"Interpolation key '([^']+)' not found", text):
+    tree, text = OmegaConf.to_container(config, resolve=False), _line(error)
+    nowhere = re.search(r"Interpolation key '([^']+)' not found", text)
+    unset = re.search(r"Environment variable '([^']+)' not found", text)
+    mark = f"${{{nowhere[1]}}}" if nowhere else f"oc.env:{unset[1]}" if unset else "???"
+    origin = next((path for path, value in nodes(tree) if isinstance(value, str) and mark in value), "")
+    key = f"{place}.{origin}".strip(".") if origin else getattr(error, "full_key", None) or place or "the config"
+    where = f"{key}: {descend(tree, origin)[1]}" if origin else key
+    if nowhere:
         near = suggest(nowhere[1], paths(tree), cutoff=0.75)
         return ConfigError(
             f"{key} refers to {nowhere[1]}, which doesn't exist", where=where, fix=did_you_mean(near) if near else f"give {key}=..."
         )
-    if unset := re.search(r"Environment variable '([^']+)' not found", text):
+    if unset:
         fix = f"export {unset[1]}=..., or give {key}=..."
         return ConfigError(f"{key} needs the environment variable {unset[1]}, which isn't set", where=where, fix=fix)
+    if isinstance(error, MissingMandatoryValue):
+        return ConfigError(f"{key} has no value", where=where, fix=f"give {key}=...")
     return ConfigError(f"{key} can't be resolved: {text}", where=where, fix=f"give {key}=...")
 
 
@@ -227,21 +231,25 @@ def make(node: Any, *, key: str = "") -> Any:
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    key = key or (node._get_full_key(None) if isinstance(node, DictConfig) else "")
+    is_config = OmegaConf.is_config(node)
+    place = key or (node._get_full_key(None) if is_config else "")
     try:
-        _check_targets(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node, key)
+        _check_targets(OmegaConf.to_container(node, resolve=True) if is_config else node, place)
         return instantiate(node, _convert_="all")
+    except SegexpError:
+        raise
     except OmegaConfBaseException as error:
-        raise _unresolved(node, error) from error
+        raise _unresolved(node, error, place) from error
     except InstantiationException as error:
         cause = error.__cause__ or error
         if isinstance(cause, SegexpError):
             raise cause from None
-        target, place = (re.search(pattern, str(error)) for pattern in (r"target '([\w.]+)'", r"full_key: (\S+)"))
-        raise _failure(target[1] if target else "", place[1] if place else key, cause) from error
+        target, inner = (re.search(pattern, str(error)) for pattern in (r"target '([\w.]+)'", r"full_key: (\S+)"))
+        where = ".".join(part for part in (key, inner[1] if inner else "") if part) or place
+        raise _failure(target[1] if target else "", where, cause) from error
 
 
 def complete(stage: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -318,26 +326,27 @@ def _located(target: str, key: str) -> Any:
                 what, where=f"{key}._target_: {target}".lstrip("."), fix=did_you_mean(full) if full else f"install or write {target}"
             )
         found = getattr(found, name)
+    if not callable(found):
+        raise ConfigError(f"{target} can't be called", where=f"{key}._target_".lstrip("."), fix="name a class or a function")
     return found
 
 
 def _deepest_module(parts: Sequence[str], key: str) -> tuple[Any, int]:
     """The longest part of a dotted path that is a module, and how many names it has."""
-    for depth in range(len(parts), 0, -1):
-        name = ".".join(parts[:depth])
+    found, depth = None, 0
+    while depth < len(parts) and (found is None or hasattr(found, "__path__")):
+        name = ".".join(parts[: depth + 1])
         try:
-            return importlib.import_module(name), depth
-        except ModuleNotFoundError as error:
-            if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-                continue  # the path itself ends before here
-            missing = error.name or "it"
-            raise ConfigError(
-                f"{name} needs {missing}, which isn't installed", where=f"{key}._target_", fix=f"install {missing}"
-            ) from error
+            found, depth = importlib.import_module(name), depth + 1
         except Exception as error:
-            said = f"{type(error).__name__}: {_line(error)}"
-            raise ConfigError(f"{name} can't be imported: {said}", where=f"{key}._target_", fix=f"mend {name}") from error
-    return None, 0
+            if isinstance(error, ModuleNotFoundError) and error.name == name:
+                break
+            missing = f"{error.name}, which isn't installed" if isinstance(error, ModuleNotFoundError) else ""
+            what = f"{name} needs {missing}" if missing else f"{name} can't be imported: {type(error).__name__}: {_line(error)}"
+            raise ConfigError(
+                what, where=f"{key}._target_".lstrip("."), fix=f"install {error.name}" if missing else f"mend {name}"
+            ) from error
+    return found, depth
 
 
 def _members(found: Any) -> set[str]:

@@ -14,19 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segexp.catalogue import (
-    SEARCHPATH,
-    Base,
-    Catalogue,
-    catalogue,
-    descend,
-    did_you_mean,
-    explained,
-    likeness,
-    paths,
-    remembered,
-    suggest,
-)
+from segexp.catalogue import SEARCHPATH, Base, Catalogue, catalogue, descend, did_you_mean, explained, likeness, paths, remembered, suggest
 from segexp.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -139,9 +127,8 @@ def _chooses(known: Catalogue, override: Override) -> bool:
 
 def _elements(override: Override) -> list[Any]:
     """The values that a sweep takes, or the one value; quoted text stays quoted."""
-    if override.is_discrete_sweep():
-        return list(override.sweep_iterator())
-    return [override.get_value_string()] if override.is_sweep_override() else [override._value]
+    found = list(override.sweep_iterator()) if override.is_discrete_sweep() else []
+    return found or [override.get_value_string() if override.is_sweep_override() else override._value]
 
 
 def _variants(known: Catalogue, choosing: Sequence[Override], values: Sequence[Override]) -> list[tuple[str, ...]]:
@@ -168,7 +155,7 @@ def _option_faults(known: Catalogue, override: Override) -> list[Fault]:
     if override.is_delete() and override.value() is None:
         return []
     group, names = override.key_or_group, []
-    for element in _elements(override) or ["nothing"]:
+    for element in _elements(override):
         names += element if isinstance(element, list) else [element]
     plain = dict.fromkeys(getattr(name, "text", name) for name in names)  # quoted text
     wrong = [name for name in plain if name not in known.options(group)]
@@ -241,6 +228,8 @@ def _keys(override: Override) -> list[str]:
 
 def _key_fault(known: Catalogue, base: Base, override: Override, key: str) -> Fault | None:
     line, value = override.input_line, override.value()
+    if not key:
+        return Fault(f"'{line}' names no key", line, "write key=value")
     if "/" in key or override.package is not None:
         return Fault(f"there is no group '{key}'", line, _right_group(known, key))
     _, node, rest = descend(base.tree, key)
@@ -319,17 +308,15 @@ def _of_another_option(known: Catalogue, base: Base, key: str, line: str) -> Fau
 
 
 def _nearest(known: Catalogue, base: Base, key: str) -> list[str]:
-    """Existing keys near to one that doesn't exist: in the same section, then as a whole, then with the same last word."""
+    """Existing keys near to one that doesn't exist: in the same section, then ending alike, then as a whole, then in their last word."""
     found, node, rest = descend(base.tree, key)
     names = [str(name) for name in node] if isinstance(node, dict) else []
     inside = suggest(rest[0], [n for n in {*names, *(() if found else known.own_groups)} if found or n != "hydra"])
-    full = [".".join([*found, name, *rest[1:]]) for name in inside]
-    if inside:
-        return [path for path in full if not descend(base.tree, path)[2]] or [".".join([*found, name]) for name in inside]
-    everything = [
-        path for path in paths(base.tree) if key.startswith("hydra") == path.startswith("hydra") and not key.startswith(f"{path}.")
-    ]
-    if near := suggest(key, everything, cutoff=0.75):
-        return near
+    if full := [p for name in inside if not descend(base.tree, p := ".".join([*found, name, *rest[1:]]))[2]]:
+        return full
+    everything = [p for p in paths(base.tree) if key.startswith("hydra") == p.startswith("hydra") and not key.startswith(f"{p}.")]
+    near = [p for p in everything if p.endswith(f".{key}")] or [".".join([*found, name]) for name in inside]
+    if near := near or suggest(key, everything, cutoff=0.75):
+        return near[:3]
     words = suggest(rest[-1], {path.rpartition(".")[2] for path in everything}, cutoff=0.8)
     return sorted((path for path in everything if path.rpartition(".")[2] in words[:1]), key=lambda path: (path.count("."), path))[:3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from segexp.catalogue import Catalogue, catalogue, did_you_mean, explained, nodes, suggest
+from segexp.catalogue import Catalogue, catalogue, did_you_mean, nodes, suggest
 from segexp.overrides import Fault, combined
 
 
@@ -36,24 +36,29 @@ def check_presets(known: Catalogue, chosen: tuple[str, ...]) -> None:
 
 
 def _added_keys(known: Catalogue, chosen: tuple[str, ...], *, strict: bool) -> list[Fault]:
-    from hydra.types import RunMode
-
-    with explained(known, chosen):
-        listed = known.loader.compute_defaults_list(known.primary, [*known.searchpath, *chosen], RunMode.RUN).defaults
-    files = {d.config_path: d for d in listed if not d.config_path.startswith("hydra/")}
-    presets = sorted(path for path, d in files.items() if not d.package and not d.primary)
-    defined: dict[str, Any] = {}
-    for path in files.keys() - presets:
-        tree = known.content(path)
-        for section in reversed((files[path].package or "").split(".")):
-            tree = {section: tree} if section else tree
-        defined.update(nodes(tree))
+    choices = known.base(chosen).choices
+    chosen_files = [f"{place.partition('@')[0]}/{option}" for place, option in choices.items()]
+    presets = {path: known.content(path) for path in chosen_files if known.is_global(path)}
+    defined = _defined(known, choices, {key for content in presets.values() for key in content})
     return [
         Fault(f"{path}.yaml sets {key}, which nothing defines", f"{path}.yaml", did_you_mean(near) if near else f"remove {key}")
-        for path in presets
-        for key in _unfounded(known.content(path), defined, strict)
+        for path, content in sorted(presets.items())
+        for key in _unfounded(content, defined, strict)
         for near in [suggest(key, defined, cutoff=0.75)]
     ]
+
+
+def _defined(known: Catalogue, choices: dict[str, str], sections: set[str]) -> dict[str, Any]:
+    """The nodes of some sections by path, as the primary and the chosen options define them."""
+    found = dict(nodes(known.content(known.primary)))
+    several = {group: known.options(group) for group in known.own_groups if group in sections and group not in choices}  # a list of options
+    for place, options in {**{place: [option] for place, option in choices.items()}, **several}.items():
+        group, _, package = place.partition("@")
+        section = package or group.replace("/", ".")
+        if section.split(".")[0] in sections:
+            inner = {f"{section}.{key}": value for option in options for key, value in known.keys_of(group, option).items()}
+            found |= ({section: inner} if inner else {}) | inner
+    return found
 
 
 def _unfounded(tree: dict[str, Any], defined: dict[str, Any], strict: bool, section: str = "") -> list[str]:

@@ -53,7 +53,7 @@ class ScaleCrop:
         if not self.pad:
             scale = max(scale, crop[0] / size[0], crop[1] / size[1])
         source = tuple(min(n, max(1, round(c / scale))) for n, c in zip(size, crop, strict=True))
-        out = tuple(min(c, max(1, round(n * scale))) for n, c in zip(source, crop, strict=True))
+        out = tuple(min(c, max(1, round(n * scale))) if self.pad else c for n, c in zip(source, crop, strict=True))
         top, left = (randint(rng, 0, n - part) for n, part in zip(size, source, strict=True))
         return Window(top, left, *source, size=out, flip=uniform(rng, 0, 1) < self.flip)
 

@@ -79,7 +79,7 @@ class Progress(Callback):
             self.bar.update(self.row, completed=step, description=text)
         else:
             left = seconds / max(step, 1) * (self.total - step)
-            print(f"step {step}/{self.total}  {text}  {left / 60:.0f}:{left % 60:02.0f} left", flush=True)
+            print(f"step {step}/{self.total}  {text}  {int(left) // 60}:{int(left) % 60:02d} left", flush=True)
 
     def _monitored(self, trainer: Trainer) -> float | None:
         value = trainer.callback_metrics.get(self.monitor or "")

@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,13 +65,13 @@ def train(composed: Composed, overrides: Sequence[str]) -> int:
     except (KeyboardInterrupt, SystemExit) as error:
         stopped = SegexpError("stopped before its end", where=str(directory.path), fix="the same command starts a new attempt")
         directory.update(state="killed", error=stopped.as_dict())
-        write_report(directory.path)
         raise stopped from error
     except BaseException as error:
         directory.fail(error, traceback.format_exc())
-        write_report(directory.path)
         raise
-    write_report(directory.path)
+    finally:
+        with suppress(OSError):  # a page that can't be written must not hide why the run failed
+            write_report(directory.path)
     _show(directory, result)
     return 0
 
@@ -110,7 +110,7 @@ def fit(config: DictConfig, directory: RunDirectory) -> dict[str, Any]:
         "steps": steps,
         "seconds": round(seconds, 2),
         "parameters": sum(p.numel() for p in task.model.parameters()),
-        "config": flatten(resolve(config)),
+        "config": {key: value for key, value in flatten(resolve(config)).items() if not key.startswith(("paths.", "logger."))},
         "curves": {name: downsample(points, 64) for name, points in read_run(directory.path).series.items()},
     }
 

@@ -329,7 +329,8 @@ def _grown(mask: Array) -> Array:
 
 def _car(canvas: Canvas, rng: Generator, metre: float) -> Build:
     """A car from the front, from behind or, if far, from the side."""
-    body, rear, aside = _color(rng, canvas, PAINT), rng.random() < 0.5, rng.random() < 0.4 and metre < 18
+    body, rear = _color(rng, canvas, PAINT), rng.random() < 0.5
+    aside = rng.random() < 0.4 and 4.0 * metre < 0.55 * canvas.shade.shape[1]
     lamps = RED if rear else CREAM
 
     def across(patch: Patch) -> list[Part]:

@@ -83,13 +83,13 @@ def noisy(points: Points) -> bool:
 
 
 def _groups(series: Series, monitored: str) -> list[tuple[str, list[str]]]:
-    """Names by chart. Figures of single classes stay out: the table has them."""
-    left = [name for name, points in series.items() if points and name.count("/") < 2]
+    """Names by chart. Figures of single classes stay out, the table has them; and those of the test, which are single points."""
+    left = [name for name, points in series.items() if points and name.count("/") < 2 and not name.startswith("test/")]
     terms = [name for name, points in series.items() if points and re.fullmatch(r"(train|val)/loss/.+", name)]
     losses = [name for name in left if name.endswith("/loss")]
     rates = [name for name in left if re.fullmatch(r"(train/)?lr(-.*)?", name)]
     judged = sorted(
-        (n for n in left if n.startswith(("val/", "test/")) and n not in losses and max(abs(v) for _, v in series[n]) <= 1),
+        (n for n in left if n.startswith("val/") and n not in losses and max(abs(v) for _, v in series[n]) <= 1),
         key=lambda n: n != monitored,
     )
     rest = [n for n in left if n not in {*losses, *rates, *judged}]
@@ -106,7 +106,7 @@ def _chart(title: str, part: Series, prefix: str) -> Chart:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix, "font.size": 10, "path.simplify_threshold": 0.5}):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix, "font.size": 10, "path.simplify": False}):
         drawing = Figure(figsize=(5.2, 2.7), dpi=72, layout="constrained")  # 72 to the inch: a point is a CSS pixel
         FigureCanvasSVG(drawing)
         axes = drawing.add_subplot()

@@ -118,10 +118,10 @@ def _split_tiles(record: RunRecord, split: str, figures: dict[str, Any], detail:
 
 def _best(record: RunRecord, name: str) -> str:
     best = section(record.result.get("best"))
-    if name != monitor(record) or number(best.get("value")) is None:
+    value, step = number(best.get("value", best.get("score"))), number(best.get("step"))
+    if name != monitor(record) or value is None:
         return ""
-    step = number(best.get("step"))
-    return f"best {figure(number(best['value']))}" + ("" if step is None else f" at step {step:,.0f}")
+    return f"best {figure(value)}" + ("" if step is None else f" at step {step:,.0f}")
 
 
 def facts(record: RunRecord) -> list[tuple[str, str]]:
@@ -134,6 +134,7 @@ def facts(record: RunRecord) -> list[tuple[str, str]]:
     known = [
         ("attempt", str(status.get("attempt", ""))),
         ("step", "" if step is None else f"{step:,.0f}"),
+        ("started", str(manifest.get("started", "")).replace("T", " ").replace("+00:00", " UTC")),
         ("duration", duration(record.result.get("seconds"))),
         ("parameters", "" if parameters is None else f"{parameters:,.0f}"),
         ("seed", str(record.config.get("seed", manifest.get("seed", "")))),

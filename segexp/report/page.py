@@ -67,8 +67,8 @@ def render(record: RunRecord) -> str:
 
 
 def command(record: RunRecord) -> str:
-    """What to paste to get this run; empty where `overrides.txt` is absent."""
-    typed = record.command
+    """What to paste to get this run: `overrides.txt`, else the manifest's command; empty where both are absent."""
+    typed = record.command or str(record.manifest.get("command", ""))
     return typed if not typed or typed.startswith("segexp ") else f"segexp train {typed}"
 
 

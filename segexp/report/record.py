@@ -27,7 +27,7 @@ class RunRecord:
         series: logged values by name, from `metrics.jsonl`, else the curves of `result.json`.
         per_image: the first record of each image id.
         images: the pictures in `images/`, by name.
-        log: `traceback.txt`.
+        traceback: `traceback.txt`.
         notes: what is absent or can't be read, a line each.
     """
 

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,20 +20,13 @@ from segexp.errors import ConfigError, SegexpError
 from segexp.functional.files import read_json, sync_folder, write_atomic, write_json
 from segexp.runs.identity import DIGITS, identity, slug
 
+if TYPE_CHECKING:
+    from segexp.config import Composed
+
 STATES = ("pending", "running", "done", "failed", "killed", "preempted", "pruned")
 
 _STAYS = frozenset({"attempts", "status.json"})  # what isn't moved when an attempt is put away
 _RUN = re.compile(rf"(?:.*-)?([0-9a-f]{{{DIGITS}}})")
-
-
-class Composed(Protocol):
-    """What `segexp.config.composed` returns: the config with its interpolations, and the options chosen."""
-
-    @property
-    def config(self) -> DictConfig: ...
-
-    @property
-    def choices(self) -> Mapping[str, Any]: ...
 
 
 class RunDirectory:
@@ -71,7 +64,7 @@ class RunDirectory:
 
     @property
     def outputs(self) -> Path:
-        return self.path.parent.parent
+        return self.path.absolute().parent.parent
 
     @property
     def config(self) -> Path:

@@ -68,7 +68,7 @@ def shipped_rules() -> Rules:
 
 @cache
 def _read_rules(path: Path) -> Rules:
-    plain = OmegaConf.to_container(OmegaConf.load(path))
+    plain: Any = OmegaConf.to_container(OmegaConf.load(path))
     return Rules(frozenset(plain["sections"] + plain["drop"]), plain["neutral"])
 
 

@@ -49,7 +49,7 @@ def recompose(config_yaml: Path, overrides: Sequence[str]) -> DictConfig:
             _swap(config, override, known.searchpath)
     for override in values:
         _set(config, override)
-    resolve(OmegaConf.masked_copy(config, [key for key in config if key != _UNUSED]))
+    resolve(OmegaConf.masked_copy(config, [str(key) for key in config if key != _UNUSED]))
     return config
 
 
@@ -72,7 +72,7 @@ def _parsed(known: Catalogue, overrides: Sequence[str]) -> tuple[list[Override],
     with explained():
         parsed = OverridesParser.create(known.loader).parse_overrides(list(overrides))
     for override in parsed:
-        line = override.input_line
+        line = override.input_line or ""
         if override.is_sweep_override():
             fix = "give one value; write [a,b] for a list, or quote text that has a comma"
             raise ConfigError("an evaluation is of one config, and this is a sweep", where=line, fix=fix)
@@ -84,7 +84,7 @@ def _parsed(known: Catalogue, overrides: Sequence[str]) -> tuple[list[Override],
 
 def _swap(config: DictConfig, override: Override, search: Sequence[str]) -> None:
     """Put a fresh node of a group in the place of the stored one, its interpolations as they are."""
-    group, line = override.key_or_group, override.input_line
+    group, line = override.key_or_group, override.input_line or ""
     if group in TRAINED:
         keys = f"{group}.<key>=..." if isinstance(config.get(group), DictConfig) else "<group>.<key>=..."
         raise ConfigError(f"{group} is part of the trained model", where=line, fix=f"override single keys ({keys}), or train with {line}")
@@ -101,7 +101,7 @@ def _swap(config: DictConfig, override: Override, search: Sequence[str]) -> None
 
 def _set(config: DictConfig, override: Override) -> None:
     """Change the value of a key that exists, or with + add one."""
-    key, value, line = override.key_or_group, override.value(), override.input_line
+    key, value, line = override.key_or_group, override.value(), override.input_line or ""
     tree = OmegaConf.to_container(config, resolve=False)
     found, node, rest = descend(tree, key)
     adds = override.is_add() or override.is_force_add()

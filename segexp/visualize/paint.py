@@ -35,7 +35,7 @@ def paint(
     data: DataSpec,
     *,
     alpha: float = 0.6,
-    order: Sequence[str] = ("semantic", "segments", "masks"),
+    order: Sequence[str] = ("segments", "semantic", "masks"),
     min_score: float = MIN_SCORE,
 ) -> Tensor:
     """Paint an annotation on its image: the first dense kind of `order` that it carries, then boxes and an image label.
@@ -74,7 +74,7 @@ def paint(
 def error_map(truth: Targets, prediction: Prediction, data: DataSpec, image: Tensor) -> Tensor:
     """Show where a prediction is wrong, on the dimmed grey image.
 
-    Maps and masks: wrong pixels are plain red and ignored ones blue-grey. One colour, not that of the predicted class: it answers
+    Maps and masks: wrong pixels are red and ignored ones blue-grey. One colour, not that of the predicted class: it answers
     "where" at a glance, can't be taken for a class, and stays visible where classes are grey; "what" stands beside it in the panel.
     Boxes: red for an object that no detection of its class covers (IoU below 0.5), amber for a detection without an object.
     Image label: the predicted name, red where wrong, green where right.
@@ -99,7 +99,8 @@ def error_map(truth: Targets, prediction: Prediction, data: DataSpec, image: Ten
         _same_size(image, guess, "prediction")
         ignored = real == data.ignore_index
         wrong = (real != guess) & ~ignored
-        return torch.where(wrong, _color(WRONG), torch.where(ignored, _color(IGNORED), grey))
+        red = _blend(grey, _color(WRONG), 0.8)  # some of the image shows through, or a bad map is one red plane
+        return torch.where(wrong, red, torch.where(ignored, _color(IGNORED), grey))
     if truth.boxes is not None and prediction.boxes is not None:
         return _box_errors(truth, _confident(prediction, MIN_SCORE), data, grey)
     if truth.label is not None and prediction.label_scores is not None:

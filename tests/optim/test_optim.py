@@ -1,0 +1,58 @@
+"""Parameter groups and schedules by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from segexp.optim.optimizers import adamw, parameter_groups, sgd
+from segexp.optim.schedules import constant, poly
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        self.head = nn.Conv2d(4, 2, 1)
+
+
+def test_every_trainable_parameter_is_in_one_group():
+    net = Net()
+    net.head.bias.requires_grad_(False)
+    groups = {g["name"]: g for g in parameter_groups(net, lr=1.0, weight_decay=0.1, backbone_factor=0.25)}
+    assert {n: (g["lr"], g["weight_decay"], len(g["params"])) for n, g in groups.items()} == {
+        "backbone/decay": (0.25, 0.1, 1),
+        "backbone/no_decay": (0.25, 0.0, 3),
+        "rest/decay": (1.0, 0.1, 1),
+    }
+
+
+@pytest.mark.parametrize("make", [adamw, sgd])
+def test_optimizers_take_a_step(make):
+    net = Net()
+    optimizer = make(net, lr=0.1)
+    before = net.head.weight.clone()
+    net.head(net.backbone(torch.randn(2, 3, 8, 8))).sum().backward()
+    optimizer.step()
+    assert not torch.equal(before, net.head.weight)
+
+
+def rates(make, steps, **options):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = make(optimizer, steps, **options)
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+def test_poly():
+    assert rates(poly, 4, power=1.0) == pytest.approx([2.0, 1.5, 1.0, 0.5])
+    assert rates(poly, 4, power=0.9)[3] == pytest.approx(2 * 0.25**0.9)
+    assert rates(poly, 4, power=1.0, floor=0.4) == pytest.approx([2.0, 1.5, 1.0, 0.8])
+    assert rates(poly, 4, power=1.0, warmup=2, warmup_factor=0.0) == pytest.approx([0.0, 0.75, 1.0, 0.5])
+
+
+def test_constant():
+    assert rates(constant, 4, warmup=2, warmup_factor=0.5) == pytest.approx([1.0, 1.5, 2.0, 2.0])

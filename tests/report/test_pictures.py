@@ -1,0 +1,56 @@
+"""Panels inside the page: order, captions, size."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from segexp.report.pictures import MAX_BYTES, MAX_WIDTH, pictures
+from segexp.report.record import read_run
+
+
+def decode(picture):
+    head, _, data = picture.source.partition(",")
+    return head, Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+def test_the_worst_image_comes_first_and_captions_say_why(run):
+    Image.new("RGB", (10, 10)).save(run / "images" / "unknown.png")
+    found = pictures(read_run(run))
+    assert [(p.name, p.caption) for p in found] == [
+        ("a/bad", "val · mIoU 0.0500"),
+        ("a/good", "val · mIoU 0.6190"),  # (60 / 70 + 1 + 0) / 3
+        ("unknown", ""),
+    ]
+
+
+def test_without_records_pictures_come_by_name(run):
+    (run / "per_image.jsonl").unlink()
+    assert [(p.name, p.caption) for p in pictures(read_run(run))] == [("a__bad", ""), ("a__good", "")]
+
+
+def test_no_more_than_the_limit(run):
+    assert [p.name for p in pictures(read_run(run), limit=1)] == ["a/bad"]
+
+
+def test_a_small_picture_is_kept_to_the_byte(run):
+    picture = pictures(read_run(run))[0]
+    head, image = decode(picture)
+    assert head == "data:image/png;base64" and image.size == (picture.width, picture.height) == (40, 20)
+    assert base64.b64decode(picture.source.partition(",")[2]) == (run / "images" / "a__bad.png").read_bytes()
+
+
+def test_a_large_picture_is_made_smaller(run):
+    smooth = np.random.default_rng(0).integers(0, 255, (60, 320, 3), dtype=np.uint8)
+    Image.fromarray(smooth).resize((1920, 360), Image.Resampling.BICUBIC).save(run / "images" / "a__bad.png")
+    assert (run / "images" / "a__bad.png").stat().st_size > MAX_BYTES
+    picture = pictures(read_run(run))[0]
+    head, image = decode(picture)
+    assert head == "data:image/jpeg;base64" and image.size == (MAX_WIDTH, 300)
+    assert len(picture.source) < 1.4 * MAX_BYTES
+
+
+def test_a_broken_picture_is_left_out(run):
+    (run / "images" / "a__bad.png").write_bytes(b"no picture")
+    assert [p.name for p in pictures(read_run(run))] == ["a/good"]

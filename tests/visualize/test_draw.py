@@ -1,0 +1,38 @@
+"""Outlines and text on pictures."""
+
+import pytest
+import torch
+
+from segexp.visualize.draw import STRIP, corner_tag, line_width, outlines, title_strip
+
+
+@pytest.mark.parametrize(("size", "width"), [((96, 128), 1), ((360, 480), 1), ((1024, 2048), 3), ((10, 4000), 1)])
+def test_lines_are_thicker_in_large_pictures(size, width):
+    assert line_width(*size) == width
+
+
+def test_outlines_leave_the_given_picture_alone_and_later_boxes_lie_on_top():
+    image = torch.zeros(3, 20, 20, dtype=torch.uint8)
+    boxes = torch.tensor([[2.0, 2.0, 10.0, 10.0], [2.0, 2.0, 6.0, 6.0]])
+    picture = outlines(image, boxes, [(255, 0, 0), (0, 255, 0)], ["", ""])
+    assert image.sum() == 0
+    assert picture[:, 2, 2].tolist() == [0, 255, 0] and picture[:, 9, 9].tolist() == [255, 0, 0]
+    assert int((picture.sum(0) > 0).sum()) == 28 + 12 - 7  # outlines of 8x8 and 4x4, less the seven pixels they share
+
+
+def test_a_box_without_area_or_beyond_the_picture_is_drawn_where_it_can_be():
+    image = torch.zeros(3, 20, 20, dtype=torch.uint8)
+    picture = outlines(image, torch.tensor([[5.0, 5.0, 5.0, 5.0], [15.0, 15.0, 90.0, 90.0]]), [(9, 9, 9)] * 2, ["a", "b"])
+    assert picture.shape == image.shape and picture[0, 5, 5] == 9 and picture[0, 15, 19] == 9
+
+
+@pytest.mark.parametrize(("color", "text"), [((255, 255, 0), 0), ((0, 0, 90), 255)])
+def test_text_is_black_on_bright_and_white_on_dark(color, text):
+    picture = corner_tag(torch.full((3, 60, 60), 77, dtype=torch.uint8), "car", color)
+    assert picture[:, 0, 0].tolist() == list(color)
+    assert ((picture.int() - text).abs() < 60).all(0).any() and picture[:, 59, 59].tolist() == [77] * 3
+
+
+def test_title_strip_has_the_asked_size_and_may_be_narrower_than_any_letter():
+    assert title_strip("truth", 100, 24).shape == (3, 24, 100)
+    assert (title_strip("truth", 3) == torch.tensor(STRIP)[:, None, None]).all()
