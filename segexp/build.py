@@ -24,7 +24,7 @@ from segexp.callbacks.checkpoint import pointed
 from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
 from segexp.callbacks.metrics_file import MetricsFile
 from segexp.callbacks.records import PerImageRecords
-from segexp.config import compose, make, resolve
+from segexp.config import complete, compose, make, resolve
 from segexp.datamodule import DataModule, LoaderOptions
 from segexp.errors import ConfigError, SegexpError, WeightsError
 from segexp.functional.files import read_json
@@ -86,10 +86,10 @@ def chain(
     Raises:
         WiringError: links that don't fit, all at once.
     """
-    body = backbone(spec)
-    neck = decoder(body.spec)
-    top, criterion, finish = head(neck.spec, spec), loss(spec), postprocess(spec)
-    figures = Metrics({name: metric(spec) for name, metric in metrics.items()})
+    body = complete(backbone, spec)
+    neck = complete(decoder, body.spec)
+    top, criterion, finish = complete(head, neck.spec, spec), complete(loss, spec), complete(postprocess, spec)
+    figures = Metrics({name: complete(metric, spec) for name, metric in metrics.items()})
     others = functools.partial(alternatives, spec=spec, features=neck.spec) if alternatives else None
     check(spec, top, criterion, finish, figures, alternatives=others)
     return Chain(Model(body, neck, top, finish), criterion, figures)

@@ -40,12 +40,26 @@ def did_you_mean(names: Sequence[str]) -> str:
     return "did you mean " + " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
+def plain(config: Any) -> dict[str, Any]:
+    """A config's mapping as plain containers, interpolations as text; empty if it is no mapping."""
+    from omegaconf import OmegaConf
+
+    tree: Any = OmegaConf.to_container(config, resolve=False)
+    return tree if isinstance(tree, dict) else {}
+
+
 def nodes(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(Dotted path, value) of every node of plain containers, a section before its members; a list is one node."""
     if isinstance(tree, Mapping):
         for name, value in tree.items():
             yield f"{prefix}{name}", value
             yield from nodes(value, f"{prefix}{name}.")
+
+
+def some(names: Iterable[Any], most: int = 12) -> str:
+    """The first few names of what may be many, without private ones such as ``_target_``."""
+    listed = [str(name) for name in names if not str(name).startswith("_")]
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
 def paths(tree: Any) -> Iterator[str]:
@@ -137,10 +151,7 @@ class Catalogue:
 
     def content(self, path: str) -> dict[str, Any]:
         """One file without its defaults list, as plain containers."""
-        from omegaconf import OmegaConf
-
-        plain = OmegaConf.to_container(self.repo.load_config(path).config, resolve=False)
-        return {k: v for k, v in plain.items() if k != "defaults"} if isinstance(plain, dict) else {}
+        return {k: v for k, v in plain(self.repo.load_config(path).config).items() if k != "defaults"}
 
     def keys_of(self, group: str, option: str) -> dict[str, Any]:
         """The nodes that an option defines, by path, those of the options that it builds on included; none for a preset."""
@@ -158,13 +169,12 @@ class Catalogue:
     def base(self, groups: tuple[str, ...]) -> Base:
         """The composition of these group overrides, remembered."""
         from hydra.types import RunMode
-        from omegaconf import OmegaConf, open_dict
+        from omegaconf import open_dict
 
         if groups not in self.bases:
             with explained(self, groups):
                 config = self.loader.load_configuration(self.primary, [*self.searchpath, *groups], RunMode.RUN, from_shell=False)
-            choices = OmegaConf.to_container(config.hydra.runtime.choices)
-            tree = OmegaConf.to_container(config, resolve=False)
+            choices, tree = plain(config.hydra.runtime.choices), plain(config)
             with open_dict(config):
                 del config["hydra"]
             kept = {group: str(option) for group, option in choices.items() if not group.startswith("hydra/")}
@@ -223,27 +233,34 @@ def _explain(error: Exception, known: Catalogue | None, groups: Sequence[str]) -
 
 
 def _absent(known: Catalogue, missing: str, groups: Sequence[str]) -> ConfigError | None:
-    """A file chooses an option that doesn't exist; one that wrote ``override /postprocess: query_${task}`` doesn't serve that task."""
+    """Some file chooses an option that doesn't exist: which file, and what it could choose."""
     group, _, wanted = missing.rpartition("/")
     for path, default in _reached(known, groups):
         if default.group.strip("/") != group:
             continue
+        if said := _unserved(path, str(default.value), known.options(group), wanted):
+            return said
         if default.value == wanted:
-            near = suggest(wanted, known.options(group)) or known.options(group)[:6] or ["none"]
-            what = f"{path}.yaml chooses {group}={wanted}, which doesn't exist"
-            return ConfigError(what, where=f"{path}.yaml", fix=did_you_mean([f"{group}={option}" for option in near]))
-        if not (variable := re.search(r"\$\{(\w+)\}", str(default.value))):
-            continue
-        head, tail = default.value.split(variable[0], 1)
-        pattern = re.compile(f"{re.escape(head)}(.+){re.escape(tail)}")
-        if refused := pattern.fullmatch(wanted):
-            fits = [match[1] for option in known.options(group) if (match := pattern.fullmatch(option))]
-            kind, _, name = path.partition("/")
-            what = f"{kind} {name} serves the {variable[1]}s {', '.join(fits)}, not {refused[1]}".replace(
-                "tasks", "tasks" if len(fits) > 1 else "task"
+            near = suggest(wanted, known.options(group))
+            fix = (
+                did_you_mean([f"{group}={option}" for option in near]) if near else f"the options of {group}: {some(known.options(group))}"
             )
-            return ConfigError(what, where=f"there is no {missing}.yaml", fix=f"{variable[1]}={'|'.join(fits)}, or another {kind}")
+            return ConfigError(f"{path}.yaml chooses {group}={wanted}, which doesn't exist", where=f"{path}.yaml", fix=fix)
     return None
+
+
+def _unserved(path: str, template: str, options: Sequence[str], wanted: str) -> ConfigError | None:
+    """A model wrote ``override /postprocess: query_${task}``: the options that exist are the tasks that it serves."""
+    variable = re.search(r"\$\{(\w+)\}", template)
+    if not variable:
+        return None
+    before, after = (re.escape(part) for part in template.split(variable[0], 1))
+    matches = [re.fullmatch(f"{before}(.+){after}", option) for option in (wanted, *options)]
+    if matches[0] is None or not (fits := [match[1] for match in matches[1:] if match]):
+        return None
+    kind, _, name = path.partition("/")
+    what = f"{kind} {name} serves {variable[1]}={'|'.join(fits)}, not {variable[1]}={matches[0][1]}"
+    return ConfigError(what, where=f"{path}.yaml", fix=f"choose one of these, or another {kind}")
 
 
 def _reached(known: Catalogue, groups: Sequence[str]) -> Iterator[tuple[str, Any]]:

@@ -15,19 +15,20 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from segexp.catalogue import Catalogue, catalogue, descend, did_you_mean, explained, nodes, paths, remembered, suggest
+from segexp.catalogue import Catalogue, catalogue, descend, did_you_mean, explained, nodes, paths, plain, remembered, some, suggest
 from segexp.errors import ConfigError, SegexpError
 from segexp.overrides import check_overrides
 from segexp.presets import check_presets
 
 if TYPE_CHECKING:
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
     from omegaconf import DictConfig
 
+T = TypeVar("T")
 ENTRY_POINTS = "segexp.conf"  # group of entry points whose values name packages of configs
 VERSION_BASE = "1.3"
 
@@ -75,20 +76,27 @@ def session(conf: Path | None = None) -> Iterator[None]:
     from hydra.core.plugins import Plugins
 
     Plugins.instance().register(_search_path_plugin())
-    before, kept = GlobalHydra.instance().hydra, ((_folders, plugin_folders()), (_open, folder), (remembered, {}))
-    GlobalHydra.instance().clear()
-    tokens = [(variable, variable.set(value)) for variable, value in kept]
+    before = GlobalHydra.instance().hydra
+    with _bound(_folders, plugin_folders()), _bound(_open, folder), _bound(remembered, {}):
+        GlobalHydra.instance().clear()
+        try:
+            with initialize_config_dir(str(folder), version_base=VERSION_BASE, job_name="segexp"):
+                yield
+        finally:
+            GlobalHydra.instance().hydra = before
+
+
+@contextmanager
+def _bound(variable: ContextVar[T], value: T) -> Iterator[None]:
+    token = variable.set(value)
     try:
-        with initialize_config_dir(str(folder), version_base=VERSION_BASE, job_name="segexp"):
-            yield
+        yield
     finally:
-        for variable, token in tokens:
-            variable.reset(token)
-        GlobalHydra.instance().hydra = before
+        variable.reset(token)
 
 
 @functools.cache
-def _search_path_plugin() -> type:
+def _search_path_plugin() -> type[SearchPathPlugin]:
     from hydra.core.config_search_path import ConfigSearchPath
     from hydra.plugins.search_path_plugin import SearchPathPlugin
 
@@ -132,14 +140,6 @@ def _folder_of(point: metadata.EntryPoint) -> Path:
 # ------------------------------------------------------------------------------------------------- composition
 
 
-@dataclass(frozen=True)
-class Composed:
-    """A config, and the option chosen of each group."""
-
-    config: DictConfig
-    choices: dict[str, str]
-
-
 def compose(primary: str, overrides: Sequence[str] = (), *, conf: Path | None = None) -> DictConfig:
     """Compose a config: struct mode, interpolations kept, without Hydra's own node.
 
@@ -151,11 +151,6 @@ def compose(primary: str, overrides: Sequence[str] = (), *, conf: Path | None = 
     Raises:
         ConfigError: an override names something that doesn't exist, or the files don't compose.
     """
-    return composed(primary, overrides, conf=conf).config
-
-
-def composed(primary: str, overrides: Sequence[str] = (), *, conf: Path | None = None) -> Composed:
-    """`compose` with the choices of groups beside it."""
     with session(conf):
         known: Catalogue = catalogue(primary, overrides)
         checked = check_overrides(primary, overrides)
@@ -173,7 +168,7 @@ def composed(primary: str, overrides: Sequence[str] = (), *, conf: Path | None =
 
             values = [override for override in checked.values if not override.is_hydra_override()]
             ConfigLoaderImpl._apply_overrides_to_config(values, config)  # what Hydra does after reading the files
-        return Composed(config, dict(base.choices))
+        return config
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -186,20 +181,21 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        resolved: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise _unresolved(config, error) from error
+    return resolved
 
 
 def _unresolved(config: DictConfig, error: Exception, place: str = "") -> ConfigError:
-    from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue
 
-    tree, text = OmegaConf.to_container(config, resolve=False), _line(error)
+    tree, text = plain(config), _line(error)
     nowhere = re.search(r"Interpolation key '([^']+)' not found", text)
     unset = re.search(r"Environment variable '([^']+)' not found", text)
-    mark = f"${{{nowhere[1]}}}" if nowhere else f"oc.env:{unset[1]}" if unset else "???"
-    origin = next((path for path, value in nodes(tree) if isinstance(value, str) and mark in value), "")
+    empty = isinstance(error, MissingMandatoryValue)
+    mark = f"${{{nowhere[1]}}}" if nowhere else f"oc.env:{unset[1]}" if unset else "???" if empty else None
+    origin = next((path for path, value in nodes(tree) if isinstance(value, str) and mark and mark in value), "")
     key = f"{place}.{origin}".strip(".") if origin else getattr(error, "full_key", None) or place or "the config"
     where = f"{key}: {descend(tree, origin)[1]}" if origin else key
     if nowhere:
@@ -210,7 +206,7 @@ def _unresolved(config: DictConfig, error: Exception, place: str = "") -> Config
     if unset:
         fix = f"export {unset[1]}=..., or give {key}=..."
         return ConfigError(f"{key} needs the environment variable {unset[1]}, which isn't set", where=where, fix=fix)
-    if isinstance(error, MissingMandatoryValue):
+    if empty:
         return ConfigError(f"{key} has no value", where=where, fix=f"give {key}=...")
     return ConfigError(f"{key} can't be resolved: {text}", where=where, fix=f"give {key}=...")
 
@@ -304,7 +300,7 @@ def _check_keys(target: Callable[..., Any], node: dict[str, Any], key: str) -> N
         raise ConfigError(
             f"{node['_target_']} takes no key {', '.join(wrong)}",
             where=", ".join(f"{key}.{name}".lstrip(".") for name in wrong),
-            fix=(f"{did_you_mean(near)}; " if near else "") + f"it takes {', '.join(own) or 'none'}",
+            fix=(f"{did_you_mean(near)}; " if near else "") + f"it takes {some(own) or 'none'}",
         )
 
 
@@ -338,14 +334,14 @@ def _deepest_module(parts: Sequence[str], key: str) -> tuple[Any, int]:
         name = ".".join(parts[: depth + 1])
         try:
             found, depth = importlib.import_module(name), depth + 1
-        except Exception as error:
-            if isinstance(error, ModuleNotFoundError) and error.name == name:
+        except ModuleNotFoundError as error:
+            if error.name == name:
                 break
-            missing = f"{error.name}, which isn't installed" if isinstance(error, ModuleNotFoundError) else ""
-            what = f"{name} needs {missing}" if missing else f"{name} can't be imported: {type(error).__name__}: {_line(error)}"
-            raise ConfigError(
-                what, where=f"{key}._target_".lstrip("."), fix=f"install {error.name}" if missing else f"mend {name}"
-            ) from error
+            what = f"{name} needs {error.name}, which isn't installed"
+            raise ConfigError(what, where=f"{key}._target_".lstrip("."), fix=f"install {error.name}") from error
+        except Exception as error:
+            what = f"{name} can't be imported: {type(error).__name__}: {_line(error)}"
+            raise ConfigError(what, where=f"{key}._target_".lstrip("."), fix=f"mend {name}") from error
     return found, depth
 
 

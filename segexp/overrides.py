@@ -6,7 +6,7 @@ The check works inside `segexp.config.session`; the first three functions open o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -14,7 +14,20 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segexp.catalogue import SEARCHPATH, Base, Catalogue, catalogue, descend, did_you_mean, explained, likeness, paths, remembered, suggest
+from segexp.catalogue import (
+    SEARCHPATH,
+    Base,
+    Catalogue,
+    catalogue,
+    descend,
+    did_you_mean,
+    explained,
+    likeness,
+    paths,
+    remembered,
+    some,
+    suggest,
+)
 from segexp.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -97,14 +110,14 @@ def check_overrides(primary: str, overrides: Sequence[str]) -> Checked:
         ConfigError: what doesn't exist, in which overrides, and the nearest names.
     """
     known = catalogue(primary, overrides)
-    parsed = [o for o in _parsed(known, overrides) if not o.input_line.lstrip("+").startswith(SEARCHPATH)]
+    parsed = [o for o in _parsed(known, overrides) if not _line(o).lstrip("+").startswith(SEARCHPATH)]
     choosing, values = [o for o in parsed if _chooses(known, o)], [o for o in parsed if not _chooses(known, o)]
     unsound = {o.key_or_group: faults for o in choosing if (faults := _option_faults(known, o))}
     sound = [o for o in choosing if o.key_or_group not in unsound]
     faults = [fault for group in unsound.values() for fault in group] + _value_faults(known, sound, set(unsound), values)
     if faults:
         raise combined(faults)
-    return Checked(_variants(known, sound, [])[0], tuple(values), tuple(o.input_line for o in parsed if o.is_sweep_override()))
+    return Checked(_variants(known, sound, [])[0], tuple(values), tuple(_line(o) for o in parsed if o.is_sweep_override()))
 
 
 def combined(faults: Sequence[Fault]) -> ConfigError:
@@ -119,6 +132,10 @@ def _parsed(known: Catalogue, overrides: Sequence[str]) -> list[Override]:
 
     with explained():
         return OverridesParser.create(known.loader).parse_overrides(list(overrides))
+
+
+def _line(override: Override) -> str:
+    return override.input_line or ""
 
 
 def _chooses(known: Catalogue, override: Override) -> bool:
@@ -139,7 +156,7 @@ def _variants(known: Catalogue, choosing: Sequence[Override], values: Sequence[O
         return f"{override.get_key_element()}={Transformer.str(element)}"
 
     sweeps = {i: _elements(o) for i, o in enumerate(choosing) if o.is_sweep_override()}
-    first = [line(o, sweeps[i][0]) if i in sweeps else o.input_line for i, o in enumerate(choosing)]
+    first = [line(o, sweeps[i][0]) if i in sweeps else _line(o) for i, o in enumerate(choosing)]
     found = [tuple(first)]
     for i, elements in sweeps.items():
         group = choosing[i].key_or_group
@@ -159,7 +176,7 @@ def _option_faults(known: Catalogue, override: Override) -> list[Fault]:
         names += element if isinstance(element, list) else [element]
     plain = dict.fromkeys(getattr(name, "text", name) for name in names)  # quoted text
     wrong = [name for name in plain if name not in known.options(group)]
-    return [Fault(_no_option(group, name), override.input_line, _right_option(known, group, name)) for name in wrong]
+    return [Fault(_no_option(group, name), _line(override), _right_option(known, group, name)) for name in wrong]
 
 
 def _no_option(group: str, name: Any) -> str:
@@ -175,21 +192,16 @@ def _right_option(known: Catalogue, group: str, name: Any) -> str:
         return did_you_mean([f"{group}={option}" for option in near])
     if elsewhere := _offering(known, str(name)):
         return f"'{name}' is an option of {' and '.join(elsewhere)}"
-    return f"the options of {group}: {_some(offered)}"
+    return f"the options of {group}: {some(offered)}"
 
 
 def _right_group(known: Catalogue, name: str) -> str:
     near = suggest(name, known.groups if name.startswith("hydra") else known.own_groups)
-    return did_you_mean(near) if near else f"the groups: {_some(known.own_groups)}"
+    return did_you_mean(near) if near else f"the groups: {some(known.own_groups)}"
 
 
 def _offering(known: Catalogue, option: str) -> list[str]:
     return [] if option == "none" else [group for group in known.own_groups if option in known.options(group)]
-
-
-def _some(names: Iterable[Any], most: int = 12) -> str:
-    listed = [str(name) for name in names if not str(name).startswith("_")]
-    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
 # ------------------------------------------------------------------------------------------------- keys
@@ -209,10 +221,10 @@ def _value_faults(known: Catalogue, choosing: Sequence[Override], unsound: set[s
         for override in values:
             for key in _keys(override):
                 top = key.split(".")[0]
-                if top in unsound or (unsettled and top in base.tree) or (override.input_line, key) in found:
+                if top in unsound or (unsettled and top in base.tree) or (_line(override), key) in found:
                     continue
                 if fault := _key_fault(known, base, override, key):
-                    found[override.input_line, key] = fault
+                    found[_line(override), key] = fault
     return list(found.values())
 
 
@@ -227,7 +239,7 @@ def _keys(override: Override) -> list[str]:
 
 
 def _key_fault(known: Catalogue, base: Base, override: Override, key: str) -> Fault | None:
-    line, value = override.input_line, override.value()
+    line, value = _line(override), override.value()
     if not key:
         return Fault(f"'{line}' names no key", line, "write key=value")
     if "/" in key or override.package is not None:
@@ -241,7 +253,7 @@ def _key_fault(known: Catalogue, base: Base, override: Override, key: str) -> Fa
         return Fault(f"{key} is null already, and can't be deleted", line, f"leave out {line}")
     plain = isinstance(value, (str, int, float)) and not override.is_delete() and not _is_interpolation(value)
     if plain and isinstance(node, dict) and node:
-        return Fault(f"{key} is a section, not a value", line, f"set one of its keys: {_some(node)}")
+        return Fault(f"{key} is a section, not a value", line, f"set one of its keys: {some(node)}")
     return None
 
 
@@ -250,7 +262,7 @@ def _is_interpolation(value: Any) -> bool:
 
 
 def _addition_fault(base: Base, override: Override, key: str, *, exists: bool) -> Fault | None:
-    line = override.input_line
+    line = _line(override)
     if exists:
         mergeable = override.is_force_add() or isinstance(override.value(), (dict, list))
         return None if mergeable else Fault(f"{key} exists already", line, f"drop the +: {line[1:]}")
@@ -267,10 +279,10 @@ def _is_twin(key: str, path: str) -> bool:
 
 
 def _missing(known: Catalogue, base: Base, override: Override, key: str) -> Fault:
-    if fault := _of_another_option(known, base, key, override.input_line):
+    if fault := _of_another_option(known, base, key, _line(override)):
         return fault
     found, node, _ = descend(base.tree, key)
-    section, line = ".".join(found), override.input_line
+    section, line = ".".join(found), _line(override)
     if found and not isinstance(node, (dict, list)):
         return Fault(f"there is no key {key}: {section} is a value, not a section", line, f"set {section} itself")
     kind = "key" if "." in key else "group or key"
@@ -284,10 +296,10 @@ def _right_key(known: Catalogue, base: Base, override: Override, key: str, secti
     if not section and isinstance(value, str) and (elsewhere := _offering(known, value)):
         return did_you_mean([f"{group}={value}" for group in elsewhere])
     if not section:
-        return f"the groups: {_some(known.own_groups)}"
+        return f"the groups: {some(known.own_groups)}"
     _, node, _ = descend(base.tree, section)
-    inside = f"the keys of {section}: {_some(node)}; " if isinstance(node, dict) and node else ""
-    return f"{inside}+{override.input_line.lstrip('~')} adds a new one"
+    inside = f"the keys of {section}: {some(node)}; " if isinstance(node, dict) and node else ""
+    return f"{inside}+{_line(override).lstrip('~')} adds a new one"
 
 
 def _of_another_option(known: Catalogue, base: Base, key: str, line: str) -> Fault | None:

@@ -77,7 +77,7 @@ class Task(LightningModule):
         parts = scale(sums, totals(batch.counts, self.device), world() * self.trainer.accumulate_grad_batches)
         loss = torch.stack(list(parts.values())).sum()
         if not torch.isfinite(loss):
-            raise self._non_finite(loss, parts, batch)
+            raise self._non_finite(loss.detach(), {name: part.detach() for name, part in parts.items()}, batch)
         values = {"train/loss": loss.detach()} | {f"train/loss/{name}": part.detach() for name, part in parts.items()}
         rate = max(group["lr"] for group in self.optimizers().param_groups)
         self.log_dict(values | {"train/lr": rate}, batch_size=len(batch.ids))

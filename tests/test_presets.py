@@ -7,33 +7,31 @@ from segexp.presets import preset_faults
 from tests.config_tree import write_tree
 
 
-def faults_of(tmp_path, text: str) -> list[str]:
-    with session(write_tree(tmp_path / "conf", experiment__mine=f"# @package _global_\n{text}")):
-        return preset_faults(presets=["experiment"])
-
-
 def test_the_shipped_presets_set_only_keys_that_exist():
     with session():
         assert preset_faults() == []
 
 
-@pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        ("trainer: {max_epoch: 3}", "experiment/mine.yaml sets trainer.max_epoch, which nothing defines (did you mean trainer.max_epochs)"),
-        ("seeed: 3", "experiment/mine.yaml sets seeed, which nothing defines (did you mean seed)"),
-        ("run: {thread: 3}", "experiment/mine.yaml sets run.thread, which nothing defines (did you mean run.threads)"),
-        ("head: {sigma: 3}", "experiment/mine.yaml sets head.sigma, which nothing defines (remove head.sigma)"),
-        ("data: {loader: {qqq: 3}}", "experiment/mine.yaml sets data.loader.qqq, which nothing defines (did you mean data.loader)"),
-    ],
-)
-def test_a_key_that_nothing_defines(tmp_path, text, fault):
-    assert faults_of(tmp_path, text) == [fault]
+def faults_of(folder, *texts: str) -> list[str]:
+    """What is wrong with experiments of these contents, named mine0, mine1, ..."""
+    files = {f"experiment__mine{number}": f"# @package _global_\n{text}" for number, text in enumerate(texts)}
+    with session(write_tree(folder, **files)):
+        return preset_faults(presets=["experiment"])
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_keys_that_nothing_defines(tmp_path):
+    slips = {
+        "trainer: {max_epoch: 3}": "trainer.max_epoch, which nothing defines (did you mean trainer.max_epochs)",
+        "seeed: 3": "seeed, which nothing defines (did you mean seed)",
+        "run: {thread: 3}": "run.thread, which nothing defines (did you mean run.threads)",
+        "head: {sigma: 3}": "head.sigma, which nothing defines (remove head.sigma)",
+        "data: {loader: {qqq: 3}}": "data.loader.qqq, which nothing defines (did you mean data.loader)",
+    }
+    assert faults_of(tmp_path, *slips) == [f"experiment/mine{n}.yaml sets {said}" for n, said in enumerate(slips.values())]
+
+
+def test_keys_that_are_meant(tmp_path):
+    right = [
         "seed: 3\nrun: {threads: 2}\ndata: {loader: {workers: 1}}\ntrainer: {max_epochs: 3}",
         "defaults:\n  - override /head: center\n  - _self_\nhead: {sigma: 3}",
         "defaults:\n  - override /loss: dice\n  - _self_\nloss: {smooth: 3, width: 2}",
@@ -41,10 +39,8 @@ def test_a_key_that_nothing_defines(tmp_path, text, fault):
         "tags: {anything: 1}",  # an empty section is there to be filled
         "head: {parts: {_target_: tests.config_tree.Stage, width: 3}}",  # a node with its own target
         "hydra: {sweep: {dir: x}}",
-    ],
-)
-def test_keys_that_are_meant(tmp_path, text):
-    assert faults_of(tmp_path, text) == []
+    ]
+    assert faults_of(tmp_path, *right) == []
 
 
 def test_composition_refuses_a_slip_in_a_section_that_no_target_guards(tmp_path):

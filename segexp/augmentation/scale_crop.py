@@ -17,7 +17,7 @@ class ScaleCrop:
     """Random scale, crop and flip in training; the plain scale in evaluation.
 
     Args:
-        crop: (height, width) of a training sample; the whole scaled image unless given.
+        crop: (height, width) of a training sample; unless given, the size that the image has at `scale`.
         scale: of every image, in training and in evaluation (0.5 = half size).
         jitter: (least, greatest) factor on the scale in training, drawn uniformly.
         flip: probability of mirroring left to right.
@@ -49,7 +49,7 @@ class ScaleCrop:
     def draw(self, size: Size, rng: torch.Generator) -> Window:
         """The window of one training sample of an image of `size`."""
         scale = self.scale * uniform(rng, *self.jitter)
-        crop = self.crop or _scaled(size, scale)
+        crop = self.crop or _scaled(size, self.scale)
         if not self.pad:
             scale = max(scale, crop[0] / size[0], crop[1] / size[1])
         source = tuple(min(n, max(1, round(c / scale))) for n, c in zip(size, crop, strict=True))

@@ -22,9 +22,9 @@ SIDE = 512  # of the image that MACs are counted for, unless the augmentation cr
 def run(arguments: Sequence[str]) -> int:
     """Print the chain."""
     _, overrides, _ = split(arguments, usage="segexp describe [overrides]")
-    from segexp.config import composed, resolve
+    from segexp.config import compose, resolve
 
-    config = composed("train", overrides).config
+    config = compose("train", overrides)
     resolve(config)
     import torch
     from torch.utils.flop_counter import FlopCounterMode

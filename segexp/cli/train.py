@@ -26,7 +26,6 @@ from segexp.errors import SegexpError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from segexp.config import Composed
     from segexp.runs.directory import RunDirectory
 
 USAGE = "segexp train [-m] [overrides]"
@@ -37,18 +36,17 @@ def run(arguments: Sequence[str]) -> int:
     _, overrides, flags = split(arguments, flags=("-m", "--multirun"), usage=USAGE)
     if flags:
         return sweep(overrides)
-    from segexp.config import composed
+    from segexp.config import compose
 
-    return train(composed("train", overrides), overrides)
+    return train(compose("train", overrides), overrides)
 
 
-def train(composed: Composed, overrides: Sequence[str]) -> int:
+def train(config: DictConfig, overrides: Sequence[str]) -> int:
     """Make the run so: print the result of one that is done, else start an attempt."""
     from segexp.runs.directory import RunDirectory
     from segexp.runs.manifest import manifest
 
-    config = composed.config
-    directory = RunDirectory.of(composed, Path(config.paths.outputs))
+    directory = RunDirectory.of(config, Path(config.paths.outputs))
     result = directory.result() if directory.state() == "done" else None
     if result is not None and not config.run.again:
         print(f"{directory.path} is done (run.again=true starts it again)")
@@ -120,7 +118,7 @@ def sweep(overrides: Sequence[str]) -> int:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
 
-    from segexp.config import composed, session
+    from segexp.config import compose, session
     from segexp.overrides import check_overrides
 
     rows: list[tuple[str, str]] = []
@@ -129,7 +127,7 @@ def sweep(overrides: Sequence[str]) -> int:
         mine = list(HydraConfig.get().overrides.task)
         print(f"\njob {len(rows) + 1}: {' '.join(mine)}", flush=True)
         try:
-            train(composed("train", mine), mine)
+            train(compose("train", mine), mine)
             rows.append(("done", " ".join(mine)))
         except SegexpError as error:
             print(error.line(), file=sys.stderr, flush=True)

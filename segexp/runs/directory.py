@@ -12,16 +12,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from segexp.errors import ConfigError, SegexpError
 from segexp.functional.files import read_json, sync_folder, write_atomic, write_json
 from segexp.runs.identity import DIGITS, identity, slug
-
-if TYPE_CHECKING:
-    from segexp.config import Composed
 
 STATES = ("pending", "running", "done", "failed", "killed", "preempted", "pruned")
 
@@ -42,19 +39,18 @@ class RunDirectory:
         self.path = Path(path)
 
     @classmethod
-    def of(cls, composed: Composed, outputs: Path) -> RunDirectory:
+    def of(cls, config: DictConfig, outputs: Path) -> RunDirectory:
         """The directory of the run that a config describes; it depends on the config alone.
 
         Raises:
             ConfigError: the config's `name` can't be a folder, or it has no identity.
         """
-        config = composed.config
         name = str(OmegaConf.select(config, "name") or "default")
         if name.startswith(".") or "/" in name or not name.isprintable():
             raise ConfigError(
                 "the name of an experiment must be a plain folder name", where=f"name={name}", fix="name=<letters and digits>"
             )
-        return cls(Path(outputs) / name / f"{slug(composed.choices, config)}-{identity(config)}")
+        return cls(Path(outputs) / name / f"{slug(config)}-{identity(config)}")
 
     @property
     def id(self) -> str:

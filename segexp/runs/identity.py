@@ -157,23 +157,28 @@ def _join(key: str, name: Any) -> str:
     return f"{key}.{name}" if key else str(name)
 
 
-def slug(choices: Mapping[str, Any], config: DictConfig) -> str:
-    """A readable name such as `shapes-deeplabv3plus-resnet18-s0`: data, model (or decoder), backbone, seed.
+def slug(config: DictConfig) -> str:
+    """A readable name such as `shapes-deeplabv3plus-resnet18-s0`: data set, decoder, backbone, seed.
 
-    Args:
-        choices: group -> chosen option.
-        config: the composed config; only its seed is read.
+    It is read from the config alone, so that two spellings of one run have one folder.
 
     Returns:
         At most 60 characters of `a-z0-9._-`.
     """
-    model = choices.get("model")
-    parts = [choices.get("data"), choices.get("decoder") if model in (None, "none") else model, choices.get("backbone")]
+    parts = [
+        _kind(OmegaConf.select(config, "data._target_")),
+        _kind(OmegaConf.select(config, "decoder._target_")),
+        OmegaConf.select(config, "backbone.name") or _kind(OmegaConf.select(config, "backbone._target_")),
+    ]
     seed = OmegaConf.select(config, "seed")
     tail = "" if seed is None else _plain(f"s{seed}")
-    text = "-".join(_plain(str(part)) for part in parts if part not in (None, "none"))
+    text = "-".join(_plain(str(part)) for part in parts if part)
     text = text[: SLUG_LENGTH - len(tail) - 1].strip("-.")
     return "-".join(part for part in (text, tail) if part)[:SLUG_LENGTH] or "run"
+
+
+def _kind(target: str | None) -> str:
+    return (target or "").rpartition(".")[2]
 
 
 def _plain(text: str) -> str:

@@ -5,8 +5,10 @@ from functools import partial
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from segexp.build import chain
+from segexp.config import make
 from segexp.errors import WiringError
 from segexp.probe import check_levels, unreached
 from segexp.targets import complete
@@ -81,6 +83,25 @@ def test_the_probe_names_a_map_that_the_head_does_not_read():
 def test_a_missing_level_is_refused_by_name():
     with pytest.raises(WiringError, match="QueryHead needs the level mask; it is given p4, p5"):
         chain(SPEC, **CHAINS["queries"] | {"decoder": partial(Pyramid, outputs={"p4": "c4", "p5": "c5"})})
+
+
+RECORD_YAML = """
+_target_: tests.chains.multi.MultiHead
+_partial_: true
+parts:
+  semantic: {_target_: segexp.heads.semantic.SemanticHead, _partial_: true}
+  aux: {_target_: segexp.heads.semantic.SemanticHead, _partial_: true, level: c4}
+"""
+
+
+def test_stages_from_yaml_are_those_from_python():
+    fcos = make(OmegaConf.create({"_target_": "tests.chains.fcos.FcosHead", "_partial_": True, "levels": ["p3", "p4"]}))
+    stages = CHAINS["fcos"] | {"head": fcos}
+    assert list(chain(SPEC, **stages).model.head.levels) == ["p3", "p4"]
+    torch.manual_seed(0)
+    parts = chain(SPEC, **CHAINS["record"] | {"head": make(OmegaConf.create(RECORD_YAML))})
+    wanted = made("record").model.state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in parts.model.state_dict().items())
 
 
 @pytest.mark.parametrize("name", CHAINS)

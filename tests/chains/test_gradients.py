@@ -3,6 +3,11 @@
 Holds for networks without dropout whose normalisation doesn't mix images (GroupNorm here).
 """
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from pytorch_lightning import Callback
@@ -13,6 +18,7 @@ from tests.chains.training import datamodule, made, task, trainer
 
 DATA = Shapes(height=64, width=64, train=8, val=1, test=1)
 STEPS = 2
+ROOT = Path(__file__).parents[2]
 
 
 class Gradients(Callback):
@@ -70,3 +76,14 @@ def test_accumulated_micro_batches_give_the_gradient_of_one_batch(name):
 @pytest.mark.parametrize("name", ["semantic", "queries"])
 def test_means_of_micro_batches_would_not(name):
     assert error(gradients(name, 2, 2, LocalMeans()), gradients(name, 4, 1)) > 1e-2
+
+
+def test_two_ranks_give_the_gradient_of_one():
+    names = ("semantic", "mask_rcnn", "queries")
+    command = [sys.executable, "-m", "tests.chains.ranks", *names]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    errors = {tuple(line.split()[:3]): float(line.split()[3]) for line in done.stdout.splitlines() if line.startswith(names)}
+    assert errors.keys() == {(name, *cut) for name in names for cut in (("2", "1"), ("1", "2"))}
+    assert max(errors.values()) < 1e-5

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from segexp.config import complete, compose, composed, make, plugin_folders, session
+from segexp.config import complete, compose, make, plugin_folders, session
 from segexp.errors import ConfigError
 from segexp.functional.keys import generator
 from segexp.overrides import check_overrides, describe_option, options
@@ -45,10 +45,10 @@ def test_without_the_package_its_options_are_not_there():
 
 def test_its_options_compose_and_are_listed(mylab):
     assert plugin_folders() == (("mylab", INSTALLED / "mylab" / "conf"),)
-    found = composed("train", [*CHOICES, "backbone.width=4"])
-    assert found.config.backbone._target_ == "mylab.backbone.Tiny" and found.config.backbone.width == 4
-    assert found.config.data.size == 64 and found.config.data.loader.batch_size > 0
-    assert (found.choices["loss"], found.choices["data"]) == ("mylab_l1", "mylab_dots")
+    found = compose("train", [*CHOICES, "backbone.width=4"])
+    assert found.backbone._target_ == "mylab.backbone.Tiny" and found.backbone.width == 4
+    assert found.data.size == 64 and found.data.loader.batch_size > 0
+    assert found.loss._target_.startswith("mylab.")
     assert "mylab_tiny" in options("backbone")
     assert describe_option("data", "mylab_dots") == "Bright discs on a dark ground"
 

@@ -17,9 +17,8 @@ from segexp.runs.directory import RunDirectory, find, probe
 from segexp.runs.identity import identity
 
 CONFIG = OmegaConf.create(
-    {"name": "base", "seed": 0, "paths": {"data": "${oc.env:SEGEXP_NOWHERE}"}, "data": {"root": "${paths.data}/shapes"}}
+    {"name": "base", "seed": 0, "decoder": {"_target_": "x.DeepLabV3Plus"}, "backbone": {"name": "resnet18"}, "paths": {"data": "${oc.env:SEGEXP_NOWHERE}"}, "data": {"_target_": "x.Shapes", "root": "${paths.data}/shapes"}}
 )
-CHOICES = {"data": "shapes", "model": "deeplabv3plus", "backbone": "resnet18"}
 ID = identity(CONFIG)
 NEW = {"state": "running", "attempt": 1, "step": 0, "error": None}
 
@@ -31,7 +30,7 @@ def _no_sync(monkeypatch):
 
 @pytest.fixture
 def run(tmp_path):
-    return RunDirectory.of(SimpleNamespace(config=CONFIG, choices=CHOICES), tmp_path)
+    return RunDirectory.of(CONFIG, tmp_path)
 
 
 def begin(run, overrides=("model=deeplabv3plus",)):
@@ -52,16 +51,16 @@ def test_the_place_follows_from_the_config_alone(run, tmp_path):
 
 
 def test_without_a_name_the_folder_is_default(tmp_path):
-    composed = SimpleNamespace(config=OmegaConf.create({"seed": 1}), choices={})
-    assert RunDirectory.of(composed, tmp_path).path.parent == tmp_path / "default"
-    assert RunDirectory.of(composed, tmp_path).path.name.startswith("s1-")
+    config = OmegaConf.create({"seed": 1})
+    assert RunDirectory.of(config, tmp_path).path.parent == tmp_path / "default"
+    assert RunDirectory.of(config, tmp_path).path.name.startswith("s1-")
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "a\nb"])
 def test_a_name_that_is_no_folder_is_refused(tmp_path, name):
-    composed = SimpleNamespace(config=OmegaConf.create({"name": name}), choices={})
+    config = OmegaConf.create({"name": name})
     with pytest.raises(ConfigError, match="must be a plain folder name"):
-        RunDirectory.of(composed, tmp_path)
+        RunDirectory.of(config, tmp_path)
 
 
 def test_the_files_are_those_of_the_documentation(run):

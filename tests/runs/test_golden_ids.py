@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from segexp.config import composed, conf_dir, session
+from segexp.config import compose, conf_dir, session
 from segexp.functional.files import read_json, write_json
 from segexp.runs.identity import identity
 
@@ -27,7 +27,7 @@ def shipped():
 
 def shipped_ids():
     with session():
-        return {name: identity(composed("train", overrides).config) for name, overrides in shipped().items()}
+        return {name: identity(compose("train", overrides)) for name, overrides in shipped().items()}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_ids_do_not_depend_on_the_place_or_the_environment(ids, tmp_path, monkey
 
 @pytest.mark.parametrize("override", ["paths.data=/x", "data.loader.workers=7", "trainer=cpu", "name=x", "run.again=true", "logger=wandb"])
 def test_where_and_how_fast_keep_the_default_id(ids, override):
-    assert identity(composed("train", [override]).config) == ids["default"]
+    assert identity(compose("train", [override])) == ids["default"]
 
 
 if __name__ == "__main__":

@@ -299,24 +299,26 @@ def test_two_configs_share_an_id_only_if_their_leaves_are_equal(one, two):
 
 
 @pytest.mark.parametrize(
-    ("choices", "seed", "expected"),
+    ("data", "decoder", "backbone", "seed", "expected"),
     [
-        ({"data": "shapes", "model": "deeplabv3plus", "decoder": "d", "backbone": "resnet18"}, 0, "shapes-deeplabv3plus-resnet18-s0"),
-        ({"data": "shapes", "model": "none", "decoder": "fpn", "backbone": "resnet18"}, 7, "shapes-fpn-resnet18-s7"),
-        ({"data": "my/Data Set", "backbone": "Größe"}, None, "my-data-set-gr-e"),
-        ({}, None, "run"),
-        ({"data": "x" * 80, "backbone": "r"}, 12, "x" * 56 + "-s12"),
-        ({"data": "d", "model": None, "decoder": "unet", "backbone": "none"}, -1, "d-unet-s-1"),
+        ("a.b.Shapes", "x.DeepLabV3Plus", {"_target_": "y.TimmCNN", "name": "resnet18"}, 0, "shapes-deeplabv3plus-resnet18-s0"),
+        ("a.Shapes", "x.FPN", {"_target_": "mylab.Tiny"}, 7, "shapes-fpn-tiny-s7"),
+        ("Shapes", None, {"name": "My/Größe Net"}, None, "shapes-my-gr-e-net"),
+        ("x" * 80, "r", {}, 12, "x" * 56 + "-s12"),
     ],
 )
-def test_slug(choices, seed, expected):
-    made = slug(choices, OmegaConf.create({"seed": seed}))
-    assert made == expected and len(made) <= 60
+def test_slug(data, decoder, backbone, seed, expected):
+    config = {"data": {"_target_": data}, "decoder": {"_target_": decoder}, "backbone": backbone, "seed": seed}
+    assert slug(OmegaConf.create(config)) == expected
+
+
+def test_a_config_without_stages_has_a_slug():
+    assert slug(OmegaConf.create({"seed": None})) == "run"
 
 
 def test_a_random_slug_keeps_to_its_letters():
     rng = random.Random(0)
     for _ in range(200):
-        word = "".join(chr(rng.randrange(32, 500)) for _ in range(rng.randrange(1, 50)))
-        made = slug({"data": word, "model": word, "backbone": word}, OmegaConf.create({"seed": 3}))
+        word = "".join(chr(rng.randrange(32, 500)) for _ in range(rng.randrange(1, 50))).replace("$", "")
+        made = slug(OmegaConf.create({"data": {"_target_": word}, "backbone": {"name": word}, "seed": 3}))
         assert set(made) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-") and 0 < len(made) <= 60

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from segexp.types import DataSpec, Features, FeatureSpec, Level
+from itertools import pairwise
+
 from torch import Tensor, nn
+
+from segexp.types import DataSpec, Features, FeatureSpec, Level
 
 
 class Tiny(nn.Module):
@@ -19,7 +22,7 @@ class Tiny(nn.Module):
     def __init__(self, data: DataSpec, *, width: int = 16) -> None:
         super().__init__()
         channels = [data.in_channels, *(width * level for level in range(1, 6))]
-        self.levels = nn.ModuleList(nn.Conv2d(i, o, 3, stride=2, padding=1) for i, o in zip(channels, channels[1:], strict=False))
+        self.levels = nn.ModuleList(nn.Conv2d(i, o, 3, stride=2, padding=1) for i, o in pairwise(channels))
         self.spec: FeatureSpec = {f"c{n}": Level(width * n, 2**n) for n in range(1, 6)}
         self.pad_to = 32
         self.mean = (0.5,) * data.in_channels

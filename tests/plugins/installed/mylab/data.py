@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torchvision import tv_tensors
+
 from segexp.errors import ConfigError
 from segexp.types import ClassInfo, DataSpec
-from torchvision import tv_tensors
 
 
 class Dots:

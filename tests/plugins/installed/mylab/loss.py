@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from segexp.functional.maps import stack_maps
 from segexp.functional.resize import to_size
 from segexp.types import Batch, DataSpec, SemanticLogits, Targets
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 class L1(nn.Module):

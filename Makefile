@@ -1,0 +1,47 @@
+# make demo and make test are all that a newcomer needs; `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ONE_THREAD := OMP_NUM_THREADS=1
+
+.PHONY: help demo test smoke lint types wheel bench soak clean
+
+help:  ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $(READY)
+
+demo: $(READY)  ## create the environment if missing, then train the default: two minutes on a CPU
+	$(BIN)/segexp train
+
+test: $(READY)  ## the whole suite, two processes
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 tests
+
+smoke: $(READY)  ## the quick proof that the house stands, under a minute
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -m smoke tests
+
+lint: $(READY)  ## style
+	$(BIN)/ruff check segexp tests
+	$(BIN)/ruff format --check segexp tests
+
+types: $(READY)  ## static types
+	$(BIN)/ty check segexp
+
+wheel: $(READY)  ## build, install into an empty environment, run one step away from the checkout
+	$(BIN)/python -m tests.wheel
+
+bench: $(READY)  ## paired timings: framework overhead; camvid with SEGEXP_SHARED
+	$(BIN)/python -m tests.benchmarks.overhead
+	$(BIN)/python -m tests.benchmarks.start
+
+soak: $(READY)  ## the same run three times under other workers, caches and threads of loading: one result
+	$(BIN)/python -m tests.soak
+
+clean:  ## remove what was built (runs under outputs/ stay)
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find segexp tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,83 @@
+"""Every file of conf/ composes and builds, and every key of a stage is a parameter of its target."""
+
+import inspect
+from importlib import import_module
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from segexp.build import checked, open_dataset
+from segexp.config import compose, conf_dir, resolve, session
+from segexp.overrides import describe_option, groups, options
+from segexp.presets import preset_faults
+
+DATA_KEYS = {"split", "limit", "loader"}
+LATE = {"backbone=timm": ["backbone.name=resnet18"]}
+PAIRS = sorted(f"{p.parent.name}={p.stem}" for p in conf_dir().glob("*/*.yaml"))
+
+
+def command(pair):
+    group, option = pair.split("=")
+    return [f"{group}=[{option}]" if group == "metrics" else pair, *LATE.get(pair, [])]
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_every_option_composes_and_builds(pair):
+    config = compose("train", command(pair))
+    resolve(config)
+    spec = open_dataset(config).spec
+    if pair == "decoder=identity":
+        config = compose("train", [*command(pair), "head.level=c2"])
+    chain = checked(config, spec)
+    assert all(p.device == torch.device("meta") for p in chain.model.parameters())
+
+
+def nodes(tree):
+    if isinstance(tree, dict):
+        if "_target_" in tree:
+            yield tree
+        for value in tree.values():
+            yield from nodes(value)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_every_key_is_a_parameter_of_its_target(pair):
+    config = OmegaConf.to_container(compose("train", command(pair)), resolve=False)
+    for node in nodes(config):
+        module, _, name = node["_target_"].rpartition(".")
+        target = getattr(import_module(module), name) if module != "pytorch_lightning.loggers" else None
+        if target is None:
+            continue
+        keys = {k for k in node if not k.startswith("_")} - (DATA_KEYS if node is config.get("data") else set())
+        assert keys <= set(inspect.signature(target).parameters), f"{node['_target_']}: {keys}"
+
+
+def test_constructors_of_stages_take_no_kwargs():
+    for pair in PAIRS:
+        for node in nodes(OmegaConf.to_container(compose("train", command(pair)), resolve=False)):
+            if node["_target_"].startswith("segexp."):
+                module, _, name = node["_target_"].rpartition(".")
+                kinds = {p.kind for p in inspect.signature(getattr(import_module(module), name)).parameters.values()}
+                assert inspect.Parameter.VAR_KEYWORD not in kinds, node["_target_"]
+
+
+def test_every_option_says_in_its_first_line_what_it_is():
+    assert not [f"{g}/{o}" for g in groups() for o in options(g) if not describe_option(g, o)]
+
+
+def test_no_preset_adds_a_key():
+    with session():
+        assert not preset_faults()
+
+
+def test_presets_say_what_they_reached():
+    for path in conf_dir().glob("experiment/*.yaml"):
+        if path.stem != "none":
+            assert "# Reached here:" in path.read_text(), path.name
+
+
+@pytest.mark.smoke
+def test_the_default_is_the_semantic_task():
+    config = compose("train")
+    assert (config.monitor, config.data._target_.rpartition(".")[2]) == ("val/miou", "Shapes")

@@ -1,0 +1,129 @@
+"""The training step's arithmetic and the evaluation's figures; all five tasks run in tests/chains."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from segexp.build import build, chain, stages, trainer
+from segexp.callbacks.evaluation import RunInfo
+from segexp.config import compose
+from segexp.errors import NonFiniteLossError, WiringError
+from segexp.task import scale, totals
+
+SMALL = [
+    "data.height=32",
+    "data.width=48",
+    "data.train=8",
+    "data.val=3",
+    "data.test=2",
+    "data.loader.batch_size=2",
+    "backbone=timm",
+    "backbone.name=test_resnet",
+    "decoder.width=16",
+    "trainer.max_epochs=1",
+    "trainer.accelerator=cpu",
+    "callbacks.panels.count=1",
+]
+
+
+def small(*overrides):
+    return compose("train", [*SMALL, *overrides])
+
+
+def fit(folder, *overrides):
+    config = small(*overrides)
+    Path(folder).mkdir(exist_ok=True)
+    experiment = build(config)
+    lightning = trainer(config, RunInfo(Path(folder), config.monitor), training=True)
+    lightning.fit(experiment.task, datamodule=experiment.datamodule)
+    return experiment, lightning
+
+
+def state(experiment):
+    return torch.cat([p.flatten() for p in experiment.task.model.state_dict().values()])
+
+
+def test_scale_and_totals_by_hand():
+    assert totals({"b": 6.0, "a": 0.0}, "cpu") == {"a": 1.0, "b": 6.0}
+    parts = scale({"b": torch.tensor(3.0), "free": torch.tensor(2.0)}, {"b": 6.0}, 4)
+    assert {k: float(v) for k, v in parts.items()} == {"b": 2.0, "free": 2.0}
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_workers_and_validation(tmp_path):
+    plain = state(fit(tmp_path / "a")[0])
+    other = state(fit(tmp_path / "b", "data.loader.workers=1", "trainer.check_val_every_n_epoch=2", "trainer.log_every_n_steps=1")[0])
+    seeded = state(fit(tmp_path / "c", "seed=1")[0])
+    assert torch.equal(plain, other)
+    assert not torch.equal(plain, seeded)
+
+
+def test_what_a_fit_leaves_behind(tmp_path):
+    experiment, lightning = fit(tmp_path, "trainer.log_every_n_steps=1")
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    losses = [r for r in lines if r["name"] == "train/loss"]
+    assert [r["step"] for r in losses] == [0, 1, 2, 3]
+    assert {"train/lr", "train/loss/ce", "val/miou", "val/iou/road", "val/loss"} <= {r["name"] for r in lines}
+    records = [json.loads(line) for line in (tmp_path / "per_image.jsonl").read_text().splitlines()]
+    assert [r["id"] for r in records] == ["val/000000", "val/000001", "val/000002"]
+    totals = {k: torch.tensor([r["semantic"][k] for r in records]).sum(0).double() for k in records[0]["semantic"]}
+    iou = totals["intersection"] / (totals["predicted"] + totals["labelled"] - totals["intersection"])
+    assert float(iou.nanmean()) == pytest.approx(experiment.task.figures["val"]["miou"], abs=1e-12)
+    assert [p.name for p in (tmp_path / "images").iterdir()] == ["val__000000.png"]
+    checkpoint = tmp_path / "checkpoints" / "step-4.ckpt"
+    saved = torch.load(checkpoint, weights_only=True)
+    assert saved["step"] == 4
+    assert set(saved["state_dict"]) == set(experiment.task.model.state_dict())
+    assert (tmp_path / "checkpoints" / "LAST").read_text() == (tmp_path / "checkpoints" / "BEST").read_text() == "step-4"
+    assert lightning.global_step == experiment.task.evaluated_at == 4
+
+
+def test_validation_loss_is_the_sum_over_the_count_of_the_whole_set(tmp_path):
+    one = fit(tmp_path / "a", "data.loader.eval_batch_size=1")[0].task.figures["val"]
+    three = fit(tmp_path / "b", "data.loader.eval_batch_size=3")[0].task.figures["val"]
+    assert one["loss"] == pytest.approx(three["loss"], rel=1e-4)
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_samples_and_what_to_try(tmp_path):
+    with pytest.raises(NonFiniteLossError) as caught:
+        fit(tmp_path, "optimizer.lr=1e30", "scheduler.warmup=0")
+    error = caught.value
+    assert error.exit_code == 3
+    assert "the loss is" in error.what
+    assert "learning rate" in error.what
+    assert error.where.startswith("samples train/")
+    assert "optimizer.lr=" in error.fix
+
+
+def test_chains_that_do_not_fit_are_refused_before_data_are_opened(tmp_path, monkeypatch):
+    monkeypatch.setattr("segexp.data.camvid.CamVid.open", lambda *_: pytest.fail("data were opened"))
+    with pytest.raises(WiringError, match="SemanticHead needs the level semantic; it is given c1, c2, c3, c4, c5"):
+        build(compose("train", ["decoder=identity", "data=camvid"]))
+
+
+def test_wrong_links_name_the_options_that_fit(monkeypatch):
+    from segexp.build import _built_options
+    from segexp.types import ClassLogits
+
+    config = small()
+    parts = stages(config)
+    spec = build(config).task.data
+
+    class Odd:
+        accepts, needs = ClassLogits, frozenset({"label"})
+
+        def __init__(self, data):
+            pass
+
+    with torch.device("meta"), pytest.raises(WiringError, match=r"fix: what fits here: loss=cross_entropy$"):
+        chain(spec, **(parts | {"loss": Odd}), alternatives=_built_options)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_amp_accumulation_and_clipping_run(tmp_path, precision):
+    experiment, lightning = fit(
+        tmp_path, f"trainer.precision={precision}", "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1.0"
+    )
+    assert lightning.global_step == 2
+    assert experiment.task.figures["val"]["loss"] > 0
