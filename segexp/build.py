@@ -225,7 +225,7 @@ def load(run: str | Path, overrides: Sequence[str] = (), *, outputs: str | Path 
     return trained(find(str(run), Path(outputs)), overrides)[1].task.model
 
 
-def load_backbone(backbone: nn.Module, outputs: Path) -> None:
+def load_backbone(backbone: Any, outputs: Path) -> None:
     """Fill a backbone with the weights that its key `weights` names: `hub`, a file, or `run:<directory or id>`."""
     source = getattr(backbone, "weights", None)
     if not source:

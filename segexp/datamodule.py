@@ -158,11 +158,13 @@ class Windows:
         self.size, self.count = size, count
 
     def __call__(self, items: list[Item | SegexpError]) -> list[Batch] | SegexpError:
+        good = []
         for item in items:
             if isinstance(item, SegexpError):
                 return item
-        batches = [collate(items[i : i + self.size]) for i in range(0, len(items), self.size)]
-        counts = self.count([item.targets for item in items]) if self.count else {}
+            good.append(item)
+        batches = [collate(good[i : i + self.size]) for i in range(0, len(good), self.size)]
+        counts = self.count([item.targets for item in good]) if self.count else {}
         for batch in batches:
             batch.counts = counts
         return batches
@@ -286,9 +288,9 @@ class DataModule(LightningDataModule):
         )
 
     def train_dataloader(self) -> Flat:
-        samples, accumulate = self.samples("train", training=True), self.trainer.accumulate_grad_batches
-        world, size = self.trainer.world_size, self.options.batch_size
-        order = TrainOrder(self._length(samples), size, accumulate, self.seed, self.trainer.global_rank, world)
+        trainer: Any = self.trainer
+        samples, size, world = self.samples("train", training=True), self.options.batch_size, trainer.world_size
+        order = TrainOrder(self._length(samples), size, trainer.accumulate_grad_batches, self.seed, trainer.global_rank, world)
         if not order.batches:
             raise ConfigError(
                 f"{order.length} training samples don't fill a batch of {size} x {world} ranks",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,7 +22,13 @@ class Model(nn.Module):
         postprocess: maps the head's output to predictions at original size.
     """
 
-    def __init__(self, backbone: nn.Module, decoder: nn.Module, head: nn.Module, postprocess: Callable[..., list[Prediction]]) -> None:
+    backbone: Any  # stages are known by their contracts (docs/architecture.md), not by a base class
+    decoder: Any
+    head: Any
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: nn.Module, decoder: nn.Module, head: nn.Module, postprocess: Any) -> None:
         super().__init__()
         self.backbone, self.decoder, self.head = backbone, decoder, head
         self.postprocess = postprocess
@@ -57,6 +63,6 @@ class Model(nn.Module):
         sizes = sizes or (tuple(images.shape[-2:]),) * len(images)
         return self.postprocess(self(images, sizes), sizes, original_sizes or sizes)
 
-    def stages(self) -> Sequence[tuple[str, nn.Module]]:
+    def stages(self) -> Sequence[tuple[str, Any]]:
         """The stages by name, in the order that data flow."""
         return (("backbone", self.backbone), ("decoder", self.decoder), ("head", self.head))

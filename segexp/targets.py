@@ -95,7 +95,8 @@ def complete(prediction: Prediction, wanted: Iterable[str], data: DataSpec) -> P
     Fields that are there already stay as they are. Never segments -> semantic: an argmax field isn't the fused one.
     """
     wanted = set(wanted)
-    if wanted & {"masks", "boxes"} and prediction.masks is None and prediction.boxes is None and prediction.segments is not None:
+    lacking = "masks" in wanted or ("boxes" in wanted and prediction.boxes is None)
+    if lacking and prediction.masks is None and prediction.segments is not None:
         labels, scores = prediction.segment_labels, prediction.segment_scores
         chosen = torch.isin(labels, torch.tensor(data.thing_ids, dtype=labels.dtype, device=labels.device))  # [S]
         prediction = replace(

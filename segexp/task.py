@@ -48,7 +48,7 @@ class Task(LightningModule):
     def __init__(
         self,
         model: Model,
-        loss: Callable[[Any, Batch], dict[str, Tensor]],
+        loss: Any,
         metrics: Metrics,
         data: DataSpec,
         *,
@@ -79,7 +79,7 @@ class Task(LightningModule):
         if not torch.isfinite(loss):
             raise self._non_finite(loss.detach(), {name: part.detach() for name, part in parts.items()}, batch)
         values = {"train/loss": loss.detach()} | {f"train/loss/{name}": part.detach() for name, part in parts.items()}
-        rate = max(group["lr"] for group in self.optimizers().param_groups)
+        rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
         self.log_dict(values | {"train/lr": rate}, batch_size=len(batch.ids))
         return loss
 
@@ -130,7 +130,7 @@ class Task(LightningModule):
 
     def _non_finite(self, loss: Tensor, parts: dict[str, Tensor], batch: Batch) -> NonFiniteLossError:
         terms = ", ".join(f"{name} {float(part):g}" for name, part in parts.items())
-        rate = max(group["lr"] for group in self.optimizers().param_groups)
+        rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
         return NonFiniteLossError(
             f"the loss is {float(loss):g} ({terms}) at step {self.global_step}, epoch {self.current_epoch}, learning rate {rate:g}",
             where=f"samples {', '.join(batch.ids)}",

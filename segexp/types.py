@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-T = TypeVar("T")
-Size = tuple[int, int]
+Size = tuple[int, ...]  # (height, width)
 Sizes = tuple[Size, ...]
 Features = dict[str, Tensor]  # level name -> [B,C,h,w]
 
@@ -29,6 +28,7 @@ class Level(NamedTuple):
 
 
 FeatureSpec = dict[str, Level]
+Field = Any  # a tensor or None: which are there follows from what stages declare, and `wiring.check` has tested that
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,15 @@ class DataSpec:
 class Targets:
     """The truth of one image. Every field is optional; `segexp.targets.derive` fills the poorer from the richer."""
 
-    label: Tensor | None = None  # int64 [] class id, or float32 [K] where labels are several or mixed
-    semantic: Tensor | None = None  # int64 [H,W], ignore_index where unlabelled (uint8 in `Batch.truth`)
-    boxes: Tensor | None = None  # float32 [N,4]
-    labels: Tensor | None = None  # int64 [N] classes of boxes and masks
-    crowd: Tensor | None = None  # bool [N]
-    masks: Tensor | None = None  # bool [N,H,W]
-    segments: Tensor | None = None  # int32 [H,W], 0 = void
-    segment_labels: Tensor | None = None  # int64 [S] class of segment 1..S
-    segment_crowd: Tensor | None = None  # bool [S]
+    label: Field = None  # int64 [] class id, or float32 [K] where labels are several or mixed
+    semantic: Field = None  # int64 [H,W], ignore_index where unlabelled (uint8 in `Batch.truth`)
+    boxes: Field = None  # float32 [N,4]
+    labels: Field = None  # int64 [N] classes of boxes and masks
+    crowd: Field = None  # bool [N]
+    masks: Field = None  # bool [N,H,W]
+    segments: Field = None  # int32 [H,W], 0 = void
+    segment_labels: Field = None  # int64 [S] class of segment 1..S
+    segment_crowd: Field = None  # bool [S]
     key: int = 0  # f(seed, epoch, index): seeds any sampling on this image
 
 
@@ -102,15 +102,15 @@ class Targets:
 class Prediction:
     """What was predicted for one image, at its original size. Field names are those of `Targets`."""
 
-    label_scores: Tensor | None = None  # float32 [K]
-    semantic: Tensor | None = None  # uint8 or int64 [H,W]
-    boxes: Tensor | None = None  # float32 [N,4]
-    masks: Tensor | None = None  # bool [N,H,W]
-    labels: Tensor | None = None  # int64 [N]
-    scores: Tensor | None = None  # float32 [N]
-    segments: Tensor | None = None  # int32 [H,W], 0 = void
-    segment_labels: Tensor | None = None  # int64 [S]
-    segment_scores: Tensor | None = None  # float32 [S]
+    label_scores: Field = None  # float32 [K]
+    semantic: Field = None  # uint8 or int64 [H,W]
+    boxes: Field = None  # float32 [N,4]
+    masks: Field = None  # bool [N,H,W]
+    labels: Field = None  # int64 [N]
+    scores: Field = None  # float32 [N]
+    segments: Field = None  # int32 [H,W], 0 = void
+    segment_labels: Field = None  # int64 [S]
+    segment_scores: Field = None  # float32 [S]
 
 
 @dataclass
@@ -138,17 +138,17 @@ class Batch:
         return map_tensors(self, torch.Tensor.pin_memory)
 
 
-def map_tensors(value: T, change: Callable[[Tensor], Tensor]) -> T:
+def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Apply `change` to every tensor in a dataclass, list, tuple or dict of them; all else stays."""
     if isinstance(value, Tensor):
-        return change(value)  # type: ignore[return-value]
+        return change(value)
     if is_dataclass(value) and not isinstance(value, type):
         return type(value)(**{f.name: map_tensors(getattr(value, f.name), change) for f in fields(value)})
     if isinstance(value, dict):
-        return {k: map_tensors(v, change) for k, v in value.items()}  # type: ignore[return-value]
+        return {k: map_tensors(v, change) for k, v in value.items()}
     if isinstance(value, (list, tuple)) and any(not isinstance(v, (int, str)) for v in value):
         items = [map_tensors(v, change) for v in value]
-        return items if isinstance(value, list) else tuple(items)  # type: ignore[return-value]
+        return items if isinstance(value, list) else tuple(items)
     return value
 
 

@@ -24,7 +24,6 @@ PREDICTION_LATTICE: Mapping[str, frozenset[str]] = {
 }
 
 
-
 def derivable(kinds: Iterable[str], lattice: Mapping[str, frozenset[str]]) -> frozenset[str]:
     """All kinds that can be had from `kinds`, themselves included."""
     found, todo = set(), list(kinds)
@@ -118,7 +117,9 @@ def _mends(data: Any, chain: Mapping[str, Any], group: str, stage: Any) -> bool:
 
 
 def _name(stage: Any) -> str:
-    return type(stage).__name__
+    """The stage's class; of several in one, their classes."""
+    parts = getattr(stage, "parts", None)
+    return ", ".join(type(part).__name__ for _, part in parts()) if callable(parts) else type(stage).__name__
 
 
 def _show(kind: Any) -> str:

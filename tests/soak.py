@@ -28,7 +28,9 @@ def main():
     hashes = set()
     for variant in VARIANTS:
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([str(Path(sys.executable).parent / "segexp"), *BASE, *variant], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [str(Path(sys.executable).parent / "segexp"), *BASE, *variant], cwd=folder, check=True, stdout=subprocess.DEVNULL
+            )
             hashes.add(found := weights(Path(folder)))
             print(f"{found[:16]}  {' '.join(variant) or 'as it is'}", flush=True)
     assert len(hashes) == 1, f"{len(hashes)} different results"

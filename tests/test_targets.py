@@ -29,9 +29,13 @@ def test_everything_from_segments():
 
 
 def test_label_of_the_largest_thing_that_is_no_crowd():
-    sample = {k: v for k, v in SAMPLE.items()} | {"segment_crowd": torch.tensor([False, True, False, True])}
+    sample = SAMPLE | {"segment_crowd": torch.tensor([False, True, False, True])}
     assert int(derive(sample, {"label"}, SPEC).label) == 2
-    only_stuff = {"segments": torch.ones(2, 2, dtype=torch.int32), "segment_labels": torch.tensor([0]), "segment_crowd": torch.tensor([False])}
+    only_stuff = {
+        "segments": torch.ones(2, 2, dtype=torch.int32),
+        "segment_labels": torch.tensor([0]),
+        "segment_crowd": torch.tensor([False]),
+    }
     assert int(derive(only_stuff, {"label"}, SPEC).label) == 0
     nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "crowd": torch.zeros(0, dtype=torch.bool)}
     assert int(derive(nothing, {"label"}, SPEC).label) == SPEC.ignore_index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 import timm
 from timm.models import adapt_input_conv
@@ -28,9 +29,9 @@ class TimmCNN(nn.Module):
         drop_path: stochastic depth, for networks that have it.
     """
 
-    def __init__(
-        self, data: DataSpec, *, name: str, output_stride: int = 16, weights: str | None = None, drop_path: float = 0.0
-    ) -> None:
+    net: Any  # timm's modules have attributes that torch's type doesn't know
+
+    def __init__(self, data: DataSpec, *, name: str, output_stride: int = 16, weights: str | None = None, drop_path: float = 0.0) -> None:
         super().__init__()
         self.name, self.weights = name, weights
         self.net = _create(name, output_stride, data.in_channels, drop_path)
@@ -96,7 +97,7 @@ class TimmCNN(nn.Module):
         return sorted(given.values())
 
 
-def _create(name: str, output_stride: int, in_channels: int, drop_path: float) -> nn.Module:
+def _create(name: str, output_stride: int, in_channels: int, drop_path: float) -> Any:
     if name not in timm.list_models():
         near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), 3)
         raise ConfigError(
@@ -104,11 +105,11 @@ def _create(name: str, output_stride: int, in_channels: int, drop_path: float) -
         )
     if output_stride not in (8, 16, 32):
         raise ConfigError(f"output stride {output_stride}", where="backbone.output_stride", fix="8, 16 or 32")
-    options = {"drop_path_rate": drop_path} if drop_path else {}
+    options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
     if output_stride != 32:
         options["output_stride"] = output_stride
     try:
-        net = timm.create_model(name, pretrained=False, features_only=True, in_chans=in_channels, **options)
+        net: Any = timm.create_model(name, pretrained=False, features_only=True, in_chans=in_channels, **options)
     except (AssertionError, TypeError, NotImplementedError, AttributeError, RuntimeError, ValueError) as error:
         raise ConfigError(
             f"{name} can't be built at output stride {output_stride} ({str(error)[:120] or type(error).__name__})",
@@ -118,7 +119,9 @@ def _create(name: str, output_stride: int, in_channels: int, drop_path: float) -
     strides = net.feature_info.reduction()
     if max(strides) != output_stride:
         raise ConfigError(
-            f"{name} has strides {strides}, not output stride {output_stride}", where="backbone", fix=f"backbone.output_stride={max(strides)}"
+            f"{name} has strides {strides}, not output stride {output_stride}",
+            where="backbone",
+            fix=f"backbone.output_stride={max(strides)}",
         )
     return net
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, Trainer
 
 from segexp.callbacks.evaluation import RunInfo
 from segexp.functional.files import write_atomic, write_json
@@ -32,16 +32,16 @@ class Checkpoint(Callback):
         self.best = -math.inf
         self.saved = -1
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = trainer.global_step
         if self.every and step % self.every == 0 and step != self.saved:
             self.save(pl_module, step, None)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         split, _, name = (self.monitor or "").partition("/")
         self.save(pl_module, trainer.global_step, pl_module.figures.get(split, {}).get(name))
 
-    def save(self, task: LightningModule, step: int, score: float | None) -> None:
+    def save(self, task: Any, step: int, score: float | None) -> None:
         """Write the weights, then the pointers, then drop old ones."""
         name = f"step-{step}"
         if step != self.saved:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
@@ -43,12 +44,12 @@ class EvaluationCallback(Callback):
         self.start("test")
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Evaluated, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: Trainer, pl_module: Any, outputs: Evaluated, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         self.batch("val", pl_module, outputs, batch)
 
     def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Evaluated, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: Trainer, pl_module: Any, outputs: Evaluated, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         self.batch("test", pl_module, outputs, batch)
 

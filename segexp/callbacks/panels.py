@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import functional as F
 
 from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
 from segexp.task import Evaluated, Task
-from segexp.types import Batch, Prediction, Targets
+from segexp.types import Batch, Prediction, Size, Targets
 from segexp.visualize.paint import error_map, paint, panel
 
 
@@ -37,7 +37,7 @@ class Panels(EvaluationCallback):
             self.done += 1
 
 
-def visible(image: Tensor, size: tuple[int, int]) -> Tensor:
+def visible(image: Tensor, size: Size) -> Tensor:
     """A float image [C,h,w] in [0, 1] as uint8 RGB [3,H,W] of `size`; of other channel counts the first, as grey."""
     rgb = image if image.shape[0] == 3 else image[:1].expand(3, -1, -1)
     return F.resize((rgb.cpu() * 255).round().to(torch.uint8), list(size), antialias=True)

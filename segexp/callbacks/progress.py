@@ -74,7 +74,9 @@ class Progress(Callback):
             return
         step, seconds = trainer.global_step, max(time.monotonic() - self.began - self.paused, 1e-9)
         value = self._monitored(trainer)
-        text = f"loss {loss:.3f}" + (f"  {self.monitor} {value:.4f}" if value is not None else "") + f"  {self.images / seconds:.1f} images/s"
+        text = (
+            f"loss {loss:.3f}" + (f"  {self.monitor} {value:.4f}" if value is not None else "") + f"  {self.images / seconds:.1f} images/s"
+        )
         if self.bar is not None:
             self.bar.update(self.row, completed=step, description=text)
         else:

@@ -8,7 +8,7 @@ Nothing is trained, downloaded or opened: the chain is built on the meta device.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from segexp.cli.arguments import split
@@ -33,17 +33,20 @@ def run(arguments: Sequence[str]) -> int:
 
     spec = open_dataset(config).spec
     chain = checked(config, spec)
-    model = chain.model.eval()
+    model: Any = chain.model.eval()
     height, width = config.augmentation.get("crop") or (SIDE, SIDE)
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, spec.in_channels, height, width))
-    rows = [("data", type_of(config.data), f"{spec.num_classes} classes, {spec.in_channels} channels, gives {', '.join(sorted(spec.provides))}", "")]
+    kinds = f"{spec.num_classes} classes, {spec.in_channels} channels, gives {listed(spec.provides)}"
+    rows = [("data", type_of(config.data), kinds, "")]
     for name, stage in model.stages():
         told = levels(stage.spec) if hasattr(stage, "spec") else f"emits {shown(stage.output_type)}"
         rows.append((name, type(stage).__name__, told, f"{sum(p.numel() for p in stage.parameters()) / 1e6:.3f} M"))
-    rows.append(("loss", type(chain.loss).__name__, f"reads {shown(chain.loss.accepts)}, needs {', '.join(sorted(chain.loss.needs))}", ""))
-    rows.append(("postprocess", type(model.postprocess).__name__, f"provides {', '.join(sorted(model.postprocess.provides))}", ""))
-    rows.append(("metrics", ", ".join(chain.metrics.keys()), f"needs {', '.join(sorted(chain.metrics.needs))}; monitor {config.monitor}", ""))
+    loss, post, metrics = chain.loss, model.postprocess, chain.metrics
+    rows.append(("loss", type(loss).__name__, f"reads {shown(loss.accepts)}, needs {listed(loss.needs)}", ""))
+    rows.append(("postprocess", type(post).__name__, f"provides {listed(post.provides)}", ""))
+    names = ", ".join(name for name, _ in metrics.parts())
+    rows.append(("metrics", names, f"needs {listed(metrics.needs)}; monitor {config.monitor}", ""))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     for row in rows:
         print("  ".join(f"{cell:{w}}" for cell, w in zip(row[:3], widths, strict=True)) + f"  {row[3]}")
@@ -55,6 +58,11 @@ def run(arguments: Sequence[str]) -> int:
 def levels(spec: FeatureSpec) -> str:
     """`c1 64/2` = level c1 has 64 channels at stride 2."""
     return ", ".join(f"{name} {level.channels}/{level.stride}" for name, level in spec.items())
+
+
+def listed(kinds: Iterable[str]) -> str:
+    """Kinds of annotation, by name."""
+    return ", ".join(sorted(kinds))
 
 
 def shown(kind: Any) -> str:

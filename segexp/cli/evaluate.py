@@ -49,7 +49,9 @@ def run(arguments: Sequence[str]) -> int:
     figures = experiment.task.figures["val"]
     write_json(folder / "result.json", {config.data.split: figures, "run": directory.id, "checkpoint": config.weights.checkpoint})
     width = max(map(len, figures))
-    print("\n".join(f"{config.data.split} {key:{width}}  {'-' if value != value else format(value, '.4f')}" for key, value in figures.items()))
+    print(
+        "\n".join(f"{config.data.split} {key:{width}}  {'-' if value != value else format(value, '.4f')}" for key, value in figures.items())
+    )
     print(f"written to {folder}")
     return 0
 

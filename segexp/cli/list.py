@@ -1,7 +1,7 @@
 """segexp list [group]: the config groups, or the options of one with what each is.
 
-  segexp list              all groups and their options
-  segexp list backbone     the options of `backbone`, one line each
+segexp list              all groups and their options
+segexp list backbone     the options of `backbone`, one line each
 """
 
 from __future__ import annotations

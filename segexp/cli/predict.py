@@ -72,7 +72,9 @@ def pictures(source: Path) -> list[Path]:
     if not source.is_file():
         raise ConfigError("there is no such file or folder", where=str(source), fix=USAGE)
     if source.suffix.lower() not in PICTURES:
-        raise ConfigError(f"{source.suffix or 'a file without ending'} is no picture", where=str(source), fix=f"one of {' '.join(sorted(PICTURES))}")
+        raise ConfigError(
+            f"{source.suffix or 'a file without ending'} is no picture", where=str(source), fix=f"one of {' '.join(sorted(PICTURES))}"
+        )
     return [source]
 
 
@@ -90,6 +92,8 @@ def predictions(experiment: Experiment, files: Sequence[Path]) -> Iterator[tuple
     for file in files:
         image = read_image(file)
         size = tuple(image.shape[-2:])
-        seen = experiment.datamodule.augment({"image": tv_tensors.Image(image), "meta": {"id": file.name, "size": size, "path": str(file)}}, None)
+        seen = experiment.datamodule.augment(
+            {"image": tv_tensors.Image(image), "meta": {"id": file.name, "size": size, "path": str(file)}}, None
+        )
         batch = collate([Item(seen["image"].as_subclass(Tensor), Targets(), None, size, file.name)]).to(device)
         yield file, model.predict(to_float(batch.images), batch.sizes, batch.original_sizes)[0]

@@ -1,6 +1,6 @@
 """segexp report <run>: write a run's report.html again, one self-contained page.
 
-  segexp report 1a2b3c
+segexp report 1a2b3c
 """
 
 from __future__ import annotations

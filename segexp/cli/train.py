@@ -138,7 +138,8 @@ def sweep(overrides: Sequence[str]) -> int:
     with session():
         check_overrides("train", overrides)
         jobs = [*overrides, "hydra.mode=MULTIRUN"]
-        GlobalHydra.instance().hydra.multirun("train", job, jobs, with_log_configuration=False)
+        hydra: Any = GlobalHydra.instance().hydra
+        hydra.multirun("train", job, jobs, with_log_configuration=False)
     width = max(len(state) for state, _ in rows)
     print(f"\n{len(rows)} jobs\n" + "\n".join(f"  {state:{width}}  {text}" for state, text in rows))
     failed = [text for state, text in rows if state != "done"]

@@ -95,7 +95,9 @@ class CamVidSplit:
         """Image and label files of a sample."""
         names = self.lines[index].split()
         if len(names) != 2:
-            raise DataError(f"{self.lines[index]!r} is not 'image labels'", where=f"{self.split}.txt, line {index + 1}", fix="mend the line")
+            raise DataError(
+                f"{self.lines[index]!r} is not 'image labels'", where=f"{self.split}.txt, line {index + 1}", fix="mend the line"
+            )
         image, labels = (self.root.joinpath(*Path(name).parts[-2:]) for name in names)
         return image, labels
 

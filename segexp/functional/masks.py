@@ -10,7 +10,7 @@ def to_boxes(masks: Tensor) -> Tensor:
     """Tight boxes, xyxy, half-open: float32 [N,4]. An empty mask gives a box of zeros."""
     n, height, width = masks.shape
     if n == 0:
-        return torch.zeros(0, 4)
+        return torch.zeros(0, 4, device=masks.device)
     rows, columns = masks.any(2), masks.any(1)  # [N,H], [N,W]
     y1, x1 = rows.byte().argmax(1), columns.byte().argmax(1)
     y2, x2 = height - rows.flip(1).byte().argmax(1), width - columns.flip(1).byte().argmax(1)

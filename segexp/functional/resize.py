@@ -27,4 +27,5 @@ def to_size(x: Tensor, stride: int, size: Size, original: Size | None = None) ->
     scale_y, scale_x = stride * height / size[0], stride * width / size[1]
     if (height, width) == tuple(x.shape[-2:]) and scale_y == scale_x == 1:
         return x
+    x = x.contiguous()  # planar: for few channels the kernel, and whatever reduces over classes next, is faster
     return torch.ops.aten.upsample_bilinear2d(x, [height, width], False, scale_y, scale_x)

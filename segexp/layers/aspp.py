@@ -14,9 +14,9 @@ from segexp.layers.conv import conv_norm_act, separable_conv
 log = logging.getLogger(__name__)
 
 
-def atrous_rates(stride: int) -> tuple[int, int, int]:
+def atrous_rates(stride: int) -> tuple[int, ...]:
     """The published rates 6, 12, 18 at stride 16, scaled so that the field of view in pixels stays: 32 -> 3/6/9, 8 -> 12/24/36."""
-    return tuple(max(1, round(rate * 16 / stride)) for rate in (6, 12, 18))  # type: ignore[return-value]
+    return tuple(max(1, round(rate * 16 / stride)) for rate in (6, 12, 18))
 
 
 class SingleValueNorm(nn.BatchNorm2d):

@@ -29,6 +29,7 @@ class CrossEntropy(nn.Module):
 
     accepts = SemanticLogits
     needs = frozenset({"semantic"})
+    class_weights: Tensor | None
 
     def __init__(
         self, data: DataSpec, *, weight: float = 1.0, class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0
@@ -60,7 +61,7 @@ class CrossEntropy(nn.Module):
     def count(self, targets: list[Targets]) -> dict[str, float]:
         """The sum of class weights over labelled pixels."""
         if self.class_weights is None:
-            return {"ce": float(sum(int((t.semantic != self.ignore_index).sum()) for t in targets))}
+            return {"ce": float(sum(int(torch.count_nonzero(t.semantic != self.ignore_index)) for t in targets))}
         table = torch.zeros(max(self.ignore_index, len(self.class_weights)) + 1, dtype=torch.float64)
         table[: len(self.class_weights)] = self.class_weights.double().cpu()
         return {"ce": float(sum(table[t.semantic.long()].sum() for t in targets))}

@@ -21,6 +21,9 @@ class SemanticMetrics(Metric):
     needs = frozenset({"semantic"})
     full_state_update = False
     higher_is_better = True
+    intersection: Tensor
+    predicted: Tensor
+    labelled: Tensor
 
     def __init__(self, data: DataSpec) -> None:
         super().__init__()

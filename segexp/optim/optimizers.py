@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 
-def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float, backbone_factor: float) -> list[dict[str, Any]]:
+def parameter_groups(model: Any, *, lr: float, weight_decay: float, backbone_factor: float) -> list[dict[str, Any]]:
     """Up to four groups: backbone or the rest, with or without weight decay; frozen parameters are left out.
 
     Norms, biases and other vectors don't decay. The backbone's learning rate is `lr` x `backbone_factor`.
     """
     inside = {id(p) for p in model.backbone.parameters()}
     groups: dict[str, dict[str, Any]] = {}
-    for name, parameter in model.named_parameters():
+    for parameter in model.parameters():
         if not parameter.requires_grad:
             continue
         backbone, decays = id(parameter) in inside, parameter.ndim > 1
@@ -27,7 +26,7 @@ def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float, backbo
 
 
 def adamw(
-    model: nn.Module,
+    model: Any,
     *,
     lr: float,
     weight_decay: float = 0.01,
@@ -37,11 +36,11 @@ def adamw(
 ) -> Optimizer:
     """AdamW (Loshchilov and Hutter, 2019); `fused` takes one kernel per group instead of several per tensor."""
     groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, backbone_factor=backbone_factor)
-    return AdamW(groups, lr=lr, betas=tuple(betas), fused=fused)
+    return AdamW(groups, lr=lr, betas=(betas[0], betas[1]), fused=fused)
 
 
 def sgd(
-    model: nn.Module,
+    model: Any,
     *,
     lr: float,
     weight_decay: float = 1e-4,

@@ -207,6 +207,6 @@ def image_miou(image: dict[str, Any]) -> float | None:
 def _counts(image: dict[str, Any]) -> dict[str, list[int]]:
     """The three lists of an image's semantic record, empty where one is absent or they don't fit."""
     semantic = section(image.get("semantic"))
-    lists = {name: semantic.get(name) for name in ("intersection", "predicted", "labelled")}
+    lists: dict[str, Any] = {name: semantic.get(name) for name in ("intersection", "predicted", "labelled")}
     plain = all(isinstance(x, list) and all(number(n) is not None for n in x) for x in lists.values())
     return lists if plain and len({len(x) for x in lists.values()}) == 1 else {}

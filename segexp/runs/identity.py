@@ -94,7 +94,7 @@ def canonical(value: Any) -> str:
     raise TypeError(f"a {type(value).__name__} has no place in a config: {value!r}")
 
 
-def _canonical_float(value: float) -> str:
+def _canonical_float(value: Any) -> str:
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):

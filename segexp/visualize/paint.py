@@ -226,7 +226,7 @@ def _flatten(masks: Tensor, labels: Tensor, data: DataSpec) -> Tensor:
     return classes
 
 
-def _box_errors(truth: Targets, prediction: Prediction, data: DataSpec, grey: Tensor) -> Tensor:
+def _box_errors(truth: Targets, prediction: Annotation, data: DataSpec, grey: Tensor) -> Tensor:
     overlap = box_iou(truth.boxes, prediction.boxes)  # [N,M]
     if truth.labels is not None and prediction.labels is not None:
         overlap = overlap * (truth.labels[:, None] == prediction.labels[None])

@@ -14,12 +14,22 @@ from segexp.functional.keys import generator
 def sample(height=36, width=48):
     ramp = torch.arange(height * width).view(height, width)
     labels = (ramp % 7).to(torch.uint8)
-    return {"image": tv_tensors.Image((ramp % 256).to(torch.uint8).expand(3, -1, -1)), "semantic": tv_tensors.Mask(labels), "meta": {"id": "a"}}
+    return {
+        "image": tv_tensors.Image((ramp % 256).to(torch.uint8).expand(3, -1, -1)),
+        "semantic": tv_tensors.Mask(labels),
+        "meta": {"id": "a"},
+    }
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.integers(10, 60), st.integers(10, 60), st.integers(8, 40), st.integers(8, 40), st.floats(0.3, 2.0), st.booleans(), st.integers(0, 10**6)
+    st.integers(10, 60),
+    st.integers(10, 60),
+    st.integers(8, 40),
+    st.integers(8, 40),
+    st.floats(0.3, 2.0),
+    st.booleans(),
+    st.integers(0, 10**6),
 )
 def test_a_window_lies_in_the_image_and_fills_the_crop(height, width, crop_h, crop_w, scale, pad, seed):
     augment = ScaleCrop(crop=[crop_h, crop_w], scale=scale, jitter=[0.75, 1.6], pad=pad)

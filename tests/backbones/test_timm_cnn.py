@@ -54,7 +54,10 @@ def test_rgb_weights_fit_other_channel_counts():
 
 def test_weights_of_another_network_are_refused():
     state = timm.create_model("resnet10t").state_dict()
-    with pytest.raises(WeightsError, match=r"of \d+ weights of resnet18 are not in the file, first \S+; w.safetensors; fix: give weights of timm's resnet18"):
+    with pytest.raises(
+        WeightsError,
+        match=r"of \d+ weights of resnet18 are not in the file, first \S+; w.safetensors; fix: give weights of timm's resnet18",
+    ):
         TimmCNN(RGB, name="resnet18").load(state, "w.safetensors")
     state["layer1.0.conv1.weight"] = torch.zeros(1, 1, 3, 3)
     with pytest.raises(WeightsError, match=r"layer1.0.conv1.weight has shape \(1, 1, 3, 3\), the network wants"):
@@ -62,17 +65,21 @@ def test_weights_of_another_network_are_refused():
 
 
 def test_refusals_say_what_would_do():
-    with pytest.raises(ConfigError, match="timm has no network 'resnet19'; backbone.name; fix: did you mean resnet18"):
+    with pytest.raises(ConfigError, match=r"timm has no network 'resnet19'; backbone\.name; fix: did you mean resnet18"):
         TimmCNN(RGB, name="resnet19")
     with pytest.raises(ConfigError, match=r"output stride 12; backbone.output_stride; fix: 8, 16 or 32"):
         TimmCNN(RGB, name="resnet18", output_stride=12)
-    with pytest.raises(ConfigError, match=r"vgg11_bn can't be built at output stride 16 .*fix: backbone.output_stride=32, or a network that"):
+    with pytest.raises(
+        ConfigError, match=r"vgg11_bn can't be built at output stride 16 .*fix: backbone.output_stride=32, or a network that"
+    ):
         TimmCNN(RGB, name="vgg11_bn", output_stride=16)
 
 
 def test_the_hub_without_network_fails_in_one_line(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(WeightsError, match=r"no pretrained weights of resnet10t from the hub: .*; backbone.weights=hub; fix: connect") as caught:
+    with pytest.raises(
+        WeightsError, match=r"no pretrained weights of resnet10t from the hub: .*; backbone.weights=hub; fix: connect"
+    ) as caught:
         TimmCNN(RGB, name="resnet10t").hub_state()
     assert "\n" not in str(caught.value)

@@ -1,6 +1,6 @@
 """Time from `segexp train` to the first step, beside importing torch, torchvision and Lightning alone; and of help and slips.
 
-    python -m tests.benchmarks.start
+python -m tests.benchmarks.start
 """
 
 import re

@@ -64,7 +64,7 @@ def test_sizes_that_differ_and_broken_lines_are_named(root):
     with pytest.raises(DataError, match=r"the image is \(12, 16\), its labels are \(5, 5\); .*p0.png and .*trainannot"):
         CamVid(root=str(root)).open("train")[0]
     (root / "train.txt").write_text("only_one\n")
-    with pytest.raises(DataError, match="'only_one' is not 'image labels'; train.txt, line 1"):
+    with pytest.raises(DataError, match=r"'only_one' is not 'image labels'; train\.txt, line 1"):
         CamVid(root=str(root)).open("train")[0]
 
 

@@ -13,7 +13,14 @@ from segexp.cli.main import main
 
 TINY = [
     *("data.height=32", "data.width=48", "data.train=6", "data.val=3", "data.test=2", "data.loader.batch_size=2"),
-    *("backbone=timm", "backbone.name=test_resnet", "decoder.width=16", "trainer.max_epochs=1", "trainer.accelerator=cpu"),
+    *(
+        "backbone=timm",
+        "backbone.name=test_resnet",
+        "decoder.width=16",
+        "trainer.max_epochs=1",
+        "trainer.accelerator=cpu",
+        "trainer.log_every_n_steps=1",
+    ),
 ]
 
 

@@ -9,7 +9,20 @@ ROOT = Path(__file__).resolve().parents[2] / "segexp"
 FLOORS = [
     {"errors", "types", "wiring"},
     {"functional", "targets", "layers"},
-    set("backbones decoders heads losses postprocess metrics data augmentation optim visualize weights formats".split()),
+    {
+        "backbones",
+        "decoders",
+        "heads",
+        "losses",
+        "postprocess",
+        "metrics",
+        "data",
+        "augmentation",
+        "optim",
+        "visualize",
+        "weights",
+        "formats",
+    },
     {"model", "datamodule", "task", "callbacks", "probe"},
     {"build", "config", "catalogue", "overrides", "presets", "runs", "sweeps", "report"},
     {"cli"},
@@ -65,7 +78,9 @@ def test_every_part_has_a_floor():
 def test_the_check_sees_what_is_wrong(tmp_path, monkeypatch):
     (tmp_path / "losses").mkdir()
     bad = tmp_path / "losses" / "x.py"
-    bad.write_text("import hydra\nfrom segexp.metrics.semantic import SemanticMetrics\nfrom segexp.task import Task\nfrom segexp.types import Batch\n")
+    bad.write_text(
+        "import hydra\nfrom segexp.metrics.semantic import SemanticMetrics\nfrom segexp.task import Task\nfrom segexp.types import Batch\n"
+    )
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     assert len(list(broken(bad))) == 3
 

@@ -33,7 +33,22 @@ def test_every_module_says_what_it_is():
 
 
 def test_the_top_level_is_the_one_of_the_house():
-    wanted = set("pyproject.toml README.md Makefile CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE .ci .gitignore docs outputs conf segexp tests".split())
+    wanted = {
+        "pyproject.toml",
+        "README.md",
+        "Makefile",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "LICENSE",
+        ".ci",
+        ".gitignore",
+        "docs",
+        "outputs",
+        "conf",
+        "segexp",
+        "tests",
+    }
     import subprocess
 
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -27,5 +27,5 @@ def test_figures_are_those_of_the_parts():
 def test_names_must_not_collide():
     metrics = Metrics({"one": SemanticMetrics(SPEC), "two": SemanticMetrics(SPEC)})
     metrics.update([metrics.measure(*PAIR)])
-    with pytest.raises(ConfigError, match="two metrics give .*miou.*; metrics, two"):
+    with pytest.raises(ConfigError, match=r"two metrics give .*miou.*; metrics, two"):
         metrics.compute()

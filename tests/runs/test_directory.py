@@ -5,7 +5,6 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
@@ -17,7 +16,14 @@ from segexp.runs.directory import RunDirectory, find, probe
 from segexp.runs.identity import identity
 
 CONFIG = OmegaConf.create(
-    {"name": "base", "seed": 0, "decoder": {"_target_": "x.DeepLabV3Plus"}, "backbone": {"name": "resnet18"}, "paths": {"data": "${oc.env:SEGEXP_NOWHERE}"}, "data": {"_target_": "x.Shapes", "root": "${paths.data}/shapes"}}
+    {
+        "name": "base",
+        "seed": 0,
+        "decoder": {"_target_": "x.DeepLabV3Plus"},
+        "backbone": {"name": "resnet18"},
+        "paths": {"data": "${oc.env:SEGEXP_NOWHERE}"},
+        "data": {"_target_": "x.Shapes", "root": "${paths.data}/shapes"},
+    }
 )
 ID = identity(CONFIG)
 NEW = {"state": "running", "attempt": 1, "step": 0, "error": None}
