@@ -22,6 +22,7 @@ from segexp.build import build, prepare, trainer
 from segexp.callbacks.evaluation import RunInfo
 from segexp.config import compose
 
+SHARED = Path(os.environ.get("SEGEXP_SHARED", "../shared"))
 STEPS, VALIDATIONS = 1080, 6
 
 
@@ -35,13 +36,13 @@ class Anchor:
         self.names = {"__name__": "anchor"}
         exec(compile(source, "anchor", "exec"), self.names)
         sys.argv = before
-        self.order = iter(())
+        self.order, self.rng = iter(()), np.random.default_rng(0)
 
     def step(self):
         n = self.names
         if (batch := next(self.order, None)) is None:
             total = len(n["images"])
-            self.order = iter(np.random.permutation(total)[: total // 8 * 8].reshape(-1, 8))
+            self.order = iter(self.rng.permutation(total)[: total // 8 * 8].reshape(-1, 8))
             batch = next(self.order)
         x, y = n["augment"](n["pixels"](n["images"][batch]), torch.from_numpy(n["labels"][batch]))
         y[y >= n["CLASSES"]] = 255
@@ -85,7 +86,7 @@ class Paired:
             self.theirs.append(between - began)
 
 
-def main(steps=120, shared=Path(os.environ.get("SEGEXP_SHARED", "../shared"))):
+def main(steps=120, shared=SHARED):
     anchor = Anchor(shared)
     anchor.names["model"].train()
     config = compose("train", ["experiment=camvid_lite0", f"paths.data={shared / 'data'}", "trainer.max_epochs=1"])
