@@ -117,9 +117,7 @@ def _mends(data: Any, chain: Mapping[str, Any], group: str, stage: Any) -> bool:
 
 
 def _name(stage: Any) -> str:
-    """The stage's class; of several in one, their classes."""
-    parts = getattr(stage, "parts", None)
-    return ", ".join(type(part).__name__ for _, part in parts()) if callable(parts) else type(stage).__name__
+    return type(stage).__name__
 
 
 def _show(kind: Any) -> str:
