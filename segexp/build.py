@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from segexp.functional.files import read_json
 from segexp.functional.keys import key
 from segexp.metrics.several import Metrics
 from segexp.model import Model
-from segexp.overrides import options
+from segexp.overrides import options, suggest
 from segexp.probe import check_levels, unreached
 from segexp.runs.directory import RunDirectory, find
 from segexp.runs.recompose import recompose
@@ -120,6 +121,22 @@ def checked(config: DictConfig, spec: DataSpec) -> Chain:
     return found
 
 
+def check_scalars(config: DictConfig, found: Chain) -> None:
+    """Refuse a seed that is no whole number, and a monitor that no metric of the chain gives.
+
+    Raises:
+        ConfigError: names the key and what it can be.
+    """
+    if not isinstance(config.seed, int) or isinstance(config.seed, bool):
+        raise ConfigError("the seed must be a whole number", where=f"seed={config.seed}", fix="seed=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # figures of nothing are NaN; only their names count here
+        figures = ["val/loss", *(f"val/{name}" for name in found.metrics.compute())]
+    if config.monitor is not None and config.monitor not in figures and not str(config.monitor).startswith("val/loss/"):
+        near = suggest(str(config.monitor), figures) or [name for name in figures if name.count("/") == 1]
+        raise ConfigError("no metric gives this figure", where=f"monitor={config.monitor}", fix=f"monitor={'|'.join(near)}")
+
+
 def build(config: DictConfig, *, spec: DataSpec | None = None) -> Experiment:
     """All parts of an experiment from its config.
 
@@ -133,7 +150,7 @@ def build(config: DictConfig, *, spec: DataSpec | None = None) -> Experiment:
     """
     section, dataset = resolve(config)["data"], open_dataset(config)
     spec = spec or dataset.spec
-    checked(config, spec)
+    check_scalars(config, checked(config, spec))
     torch.manual_seed(key(config.seed, "init"))
     parts = chain(spec, **stages(config))
     load_backbone(parts.model.backbone, Path(config.paths.outputs))
@@ -143,7 +160,7 @@ def build(config: DictConfig, *, spec: DataSpec | None = None) -> Experiment:
     if frozen:
         log.info("frozen, because the loss can't reach them: %s", ", ".join(frozen))
     parts.model.to(memory_format=torch.channels_last)
-    make_optimizer, make_scheduler = make(config.optimizer), make(config.scheduler)
+    make_optimizer, make_scheduler = (functools.partial(complete, make(config[g], key=g)) for g in ("optimizer", "scheduler"))
     task = Task(parts.model, parts.loss, parts.metrics, spec, optimizer=make_optimizer, scheduler=make_scheduler, seed=config.seed)
     datamodule = DataModule(
         dataset,
@@ -168,7 +185,9 @@ def trainer(config: DictConfig, run: RunInfo, *, training: bool) -> Trainer:
     loggers += [make_logger(save_dir=str(run.folder)) for make_logger in _parts(config.logger)] if training else []
     settings = {"num_sanity_val_steps": 0, "use_distributed_sampler": False, "default_root_dir": str(run.folder)}
     quiet = {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
-    return make(config.trainer)(logger=loggers or False, callbacks=[PerImageRecords(run), *callbacks], **settings, **quiet)
+    return complete(
+        make(config.trainer, key="trainer"), logger=loggers or False, callbacks=[PerImageRecords(run), *callbacks], **settings, **quiet
+    )
 
 
 def prepare(config: DictConfig) -> None:

@@ -9,7 +9,7 @@ import torch
 from segexp.build import build, chain, stages, trainer
 from segexp.callbacks.evaluation import RunInfo
 from segexp.config import compose
-from segexp.errors import NonFiniteLossError, WiringError
+from segexp.errors import ConfigError, NonFiniteLossError, WiringError
 from segexp.task import scale, totals
 
 SMALL = [
@@ -100,6 +100,20 @@ def test_chains_that_do_not_fit_are_refused_before_data_are_opened(tmp_path, mon
     monkeypatch.setattr("segexp.data.camvid.CamVid.open", lambda *_: pytest.fail("data were opened"))
     with pytest.raises(WiringError, match="SemanticHead needs the level semantic; it is given c1, c2, c3, c4, c5"):
         build(compose("train", ["decoder=identity", "data=camvid"]))
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("monitor=val/miuo", r"no metric gives this figure; monitor=val/miuo; fix: monitor=val/miou"),
+        ("seed=abc", r"the seed must be a whole number; seed=abc; fix: seed=0"),
+        ("optimizer.lr=abc", r"adamw can't be made from these keys: TypeError: .*; optimizer; fix: change optimizer\.\*"),
+        ("trainer.precision=17", r"Trainer can't be made from these keys: ValueError: Precision 17.*; trainer; fix: change trainer\.\*"),
+    ],
+)
+def test_values_that_make_no_sense_are_config_errors(tmp_path, override, text):
+    with pytest.raises(ConfigError, match=text):
+        fit(tmp_path, override)
 
 
 def test_wrong_links_name_the_options_that_fit(monkeypatch):
