@@ -38,6 +38,7 @@ wheel: $(READY)  ## build, install into an empty environment, run one step away 
 bench: $(READY)  ## paired timings: framework overhead; camvid with SEGEXP_SHARED
 	$(BIN)/python -m tests.benchmarks.overhead
 	$(BIN)/python -m tests.benchmarks.start
+	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.camvid
 
 soak: $(READY)  ## the same run three times under other workers, caches and threads of loading: one result
 	$(BIN)/python -m tests.soak

@@ -25,7 +25,7 @@ from segexp.callbacks.checkpoint import pointed
 from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
 from segexp.callbacks.metrics_file import MetricsFile
 from segexp.callbacks.records import PerImageRecords
-from segexp.config import complete, compose, make, resolve
+from segexp.config import complete, compose, make, outputs_dir, resolve
 from segexp.datamodule import DataModule, LoaderOptions
 from segexp.errors import ConfigError, SegexpError, WeightsError
 from segexp.functional.files import read_json
@@ -233,15 +233,15 @@ def trained(run: RunDirectory, overrides: Sequence[str] = ()) -> tuple[DictConfi
     return config, found
 
 
-def load(run: str | Path, overrides: Sequence[str] = (), *, outputs: str | Path = "outputs") -> Model:
+def load(run: str | Path, overrides: Sequence[str] = (), *, outputs: str | Path | None = None) -> Model:
     """A trained model, ready to be called: `model(images)` gives the head's output, `model.predict(images)` predictions.
 
     Args:
         run: a run's directory or its id.
         overrides: e.g. `["backbone.output_stride=8"]`.
-        outputs: where ids are looked up.
+        outputs: where ids are looked up; `paths.outputs` unless given.
     """
-    return trained(find(str(run), Path(outputs)), overrides)[1].task.model
+    return trained(find(str(run), Path(outputs) if outputs else outputs_dir()), overrides)[1].task.model
 
 
 def load_backbone(backbone: Any, outputs: Path) -> None:

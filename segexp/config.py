@@ -171,6 +171,12 @@ def compose(primary: str, overrides: Sequence[str] = (), *, conf: Path | None = 
         return config
 
 
+def outputs_dir(overrides: Sequence[str] = ()) -> Path:
+    """The folder of runs: `paths.outputs`, under the overrides of `paths` among those given."""
+    chosen = [override for override in overrides if override.startswith("paths")]
+    return Path(resolve(compose("train", chosen))["paths"]["outputs"])
+
+
 def resolve(config: DictConfig) -> dict[str, Any]:
     """The config as plain containers with every interpolation resolved.
 

@@ -63,6 +63,12 @@ class WeightsError(SegexpError):
     code = "weights"
 
 
+class StoppedError(SegexpError):
+    """The user or the system ended the command."""
+
+    code = "stopped"
+
+
 class NonFiniteLossError(SegexpError):
     """The loss became NaN or infinite."""
 

@@ -105,10 +105,9 @@ class Task(LightningModule):
     def _evaluate(self, batch: Batch) -> Evaluated:
         features = self.model.features(batch.images, batch.sizes)
         output = self.model.head(features, batch.sizes, batch.targets)
-        counted = self.loss.count(batch.targets)
         for name, value in self.loss(output, batch).items():
             self.sums[name] = self.sums.get(name, 0) + value.double()
-            self.counts[name] = self.counts.get(name, 0) + counted.get(name, 1.0)  # without a count: the mean over batches
+            self.counts[name] = self.counts.get(name, 0) + batch.counts.get(name, 1.0)  # without a count: the mean over batches
         if self.model.head.needs:  # it read the targets: once more without them
             output = self.model.head(features, batch.sizes)
         predictions = self.model.postprocess(output, batch.sizes, batch.original_sizes)

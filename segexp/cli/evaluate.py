@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segexp.cli.arguments import split
@@ -26,8 +25,8 @@ USAGE = "segexp evaluate <run> [overrides]"
 
 def run(arguments: Sequence[str]) -> int:
     """Evaluate a run."""
-    (name,), overrides, _ = split(arguments, positional=1, usage=USAGE)
-    directory = named_run(name, overrides)
+    (name,), typed, _ = split(arguments, positional=1, usage=USAGE)
+    directory, overrides = named_run(name, typed), typed
     from omegaconf import OmegaConf
 
     from segexp.runs.recompose import recompose
@@ -39,7 +38,9 @@ def run(arguments: Sequence[str]) -> int:
     from segexp.cli.train import logged
     from segexp.functional.files import write_atomic, write_json
 
-    folder = directory.evaluations / _slug(overrides)
+    whole = ["data.limit=null", "trainer.limit_val_batches=1.0"]  # of a run that trained on a part, too
+    overrides = [o for o in whole if not any(given.startswith(o.partition("=")[0]) for given in overrides)] + overrides
+    folder = directory.evaluations / _slug(typed)
     folder.mkdir(parents=True, exist_ok=True)
     with logged(folder / "log.txt"):
         config, experiment = trained(directory, overrides)
@@ -47,23 +48,23 @@ def run(arguments: Sequence[str]) -> int:
         lightning = trainer(config, RunInfo(folder, config.monitor), training=False)
         lightning.validate(experiment.task, datamodule=experiment.datamodule, verbose=False)
     figures = experiment.task.figures["val"]
-    write_json(folder / "result.json", {config.data.split: figures, "run": directory.id, "checkpoint": config.weights.checkpoint})
+    images = sum(1 for _ in (folder / "per_image.jsonl").open())
+    result = {config.data.split: figures, "images": images, "run": directory.id, "checkpoint": config.weights.checkpoint}
+    write_json(folder / "result.json", result)
     width = max(map(len, figures))
     print(
         "\n".join(f"{config.data.split} {key:{width}}  {'-' if value != value else format(value, '.4f')}" for key, value in figures.items())
     )
-    print(f"written to {folder}")
+    print(f"{images} images; written to {folder}")
     return 0
 
 
 def named_run(name: str, overrides: Sequence[str]) -> RunDirectory:
     """The run that a user named, looked up where `paths.outputs` says."""
-    import os
-
+    from segexp.config import outputs_dir
     from segexp.runs.directory import find
 
-    given = [o.partition("=")[2] for o in overrides if o.startswith("paths.outputs=")]
-    return find(name, Path(given[-1] if given else os.environ.get("SEGEXP_OUTPUTS", "outputs")))
+    return find(name, outputs_dir(overrides))
 
 
 def _slug(overrides: Sequence[str]) -> str:

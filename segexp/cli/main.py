@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from segexp.errors import ConfigError, SegexpError
+from segexp.errors import ConfigError, SegexpError, StoppedError
 
 COMMANDS = {
     "train": "train and validate one run; -m sweeps over comma-separated values",
@@ -35,8 +35,7 @@ An override is group=option (backbone=resnet50, data=camvid) or key=value (optim
   segexp list backbone                                what there is
   segexp <command> --help                             more about one command
 
-exit codes: 0 done, 1 a job failed, 2 the command or config is wrong, 3 non-finite loss, 4 another process runs this,
-75 stopped on request"""
+exit codes: 0 done, 1 a job failed or was stopped, 2 the command or config is wrong, 3 non-finite loss"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SegexpError as error:
         return _fail(error, error, arguments)
     except KeyboardInterrupt:
-        return _fail(SegexpError("stopped by the keyboard", fix="the same command starts again"), None, arguments)
+        return _fail(StoppedError("stopped by the keyboard", fix="the same command starts again"), None, arguments)
     except BrokenPipeError:  # the reader of our output has gone
         sys.stderr.close()
         return 1

@@ -8,6 +8,7 @@ Written to <run>/predictions/<name>/: labels/*.png (class ids as palette PNG, or
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,9 +47,9 @@ def run(arguments: Sequence[str]) -> int:
         (folder / part).mkdir(parents=True, exist_ok=True)
     with logged(folder / "log.txt"):
         _, experiment = trained(directory, overrides)
-        spec = experiment.task.data
+        spec, names = experiment.task.data, named(files, Path(source))
         for number, (file, prediction) in enumerate(predictions(experiment, files), 1):
-            stem = "__".join(file.relative_to(source).with_suffix("").parts) if Path(source).is_dir() else file.stem
+            stem = names[file]
             if prediction.semantic is not None:
                 write_index_png(folder / "labels" / f"{stem}.png", prediction.semantic, spec)
             write_png(paint(read_image(file), prediction, spec), str(folder / "overlays" / f"{stem}.png"))
@@ -76,6 +77,13 @@ def pictures(source: Path) -> list[Path]:
             f"{source.suffix or 'a file without ending'} is no picture", where=str(source), fix=f"one of {' '.join(sorted(PICTURES))}"
         )
     return [source]
+
+
+def named(files: Sequence[Path], source: Path) -> dict[Path, str]:
+    """A name for what is written of each picture; one that two pictures would share keeps its ending."""
+    whole = {f: "__".join(f.relative_to(source).parts) if source.is_dir() else f.name for f in files}
+    plain = Counter(Path(name).stem for name in whole.values())
+    return {f: Path(name).stem if plain[Path(name).stem] == 1 else name.replace(".", "_") for f, name in whole.items()}
 
 
 def predictions(experiment: Experiment, files: Sequence[Path]) -> Iterator[tuple[Path, Prediction]]:

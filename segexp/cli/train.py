@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segexp.cli.arguments import split
-from segexp.errors import SegexpError
+from segexp.errors import SegexpError, StoppedError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -43,8 +43,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def train(config: DictConfig, overrides: Sequence[str]) -> int:
     """Make the run so: print the result of one that is done, else start an attempt."""
+    from segexp.config import resolve
     from segexp.runs.directory import RunDirectory
     from segexp.runs.manifest import manifest
+
+    resolve(config)  # a key without a value is said before anything is written
 
     directory = RunDirectory.of(config, Path(config.paths.outputs))
     result = directory.result() if directory.state() == "done" else None
@@ -61,7 +64,7 @@ def train(config: DictConfig, overrides: Sequence[str]) -> int:
             result = fit(config, directory)
         directory.finish(result)
     except (KeyboardInterrupt, SystemExit) as error:
-        stopped = SegexpError("stopped before its end", where=str(directory.path), fix="the same command starts a new attempt")
+        stopped = StoppedError("stopped before its end", where=str(directory.path), fix="the same command starts a new attempt")
         directory.update(state="killed", error=stopped.as_dict())
         raise stopped from error
     except BaseException as error:
@@ -77,6 +80,8 @@ def train(config: DictConfig, overrides: Sequence[str]) -> int:
 def fit(config: DictConfig, directory: RunDirectory) -> dict[str, Any]:
     """Build, train, evaluate; returns what goes into `result.json`."""
     print("loading torch and building the model", flush=True)
+    import torch
+
     from segexp.build import build, prepare, trainer
     from segexp.callbacks.checkpoint import pointed
     from segexp.callbacks.evaluation import RunInfo
@@ -90,7 +95,7 @@ def fit(config: DictConfig, directory: RunDirectory) -> dict[str, Any]:
     experiment = build(config)
     task, data = experiment.task, experiment.datamodule
     found = {"spec": task.data.to_dict(), "data": experiment.dataset.fingerprint(), "frozen": experiment.frozen}
-    update_manifest(directory.manifest, found)
+    update_manifest(directory.manifest, found | {"threads": torch.get_num_threads()})
     lightning = trainer(config, RunInfo(directory.path, config.monitor), training=True)
     began = time.monotonic()
     lightning.fit(task, datamodule=data)
@@ -129,11 +134,12 @@ def sweep(overrides: Sequence[str]) -> int:
         try:
             train(compose("train", mine), mine)
             rows.append(("done", " ".join(mine)))
-        except SegexpError as error:
-            print(error.line(), file=sys.stderr, flush=True)
-            rows.append((f"failed ({error.code})", " ".join(mine)))
+        except StoppedError:
+            raise  # the whole sweep was meant
         except Exception as error:
-            rows.append((f"failed ({type(error).__name__}: {error})", " ".join(mine)))
+            known = error if isinstance(error, SegexpError) else SegexpError(f"{type(error).__name__}: {error}")
+            print(known.line(), file=sys.stderr, flush=True)
+            rows.append((f"failed ({known.code})", " ".join(mine)))
 
     with session():
         check_overrides("train", overrides)

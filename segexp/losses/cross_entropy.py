@@ -44,6 +44,10 @@ class CrossEntropy(nn.Module):
         self.weight, self.label_smoothing, self.ignore_index = weight, label_smoothing, data.ignore_index
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("class_weights", weights, persistent=False)  # [K]
+        self.weights_by_class = None  # for `count`, which runs in loader processes: never on a device, 0 where ignored
+        if class_weights is not None:
+            self.weights_by_class = torch.zeros(max(self.ignore_index, data.num_classes) + 1, dtype=torch.float64, device="cpu")
+            self.weights_by_class[: data.num_classes] = torch.tensor(class_weights, dtype=torch.float64, device="cpu")
 
     def forward(self, output: SemanticLogits, batch: Batch) -> dict[str, Tensor]:
         target = stack_maps([t.semantic for t in batch.targets], self.ignore_index).long()  # [B,H,W]
@@ -60,8 +64,6 @@ class CrossEntropy(nn.Module):
 
     def count(self, targets: list[Targets]) -> dict[str, float]:
         """The sum of class weights over labelled pixels."""
-        if self.class_weights is None:
+        if self.weights_by_class is None:
             return {"ce": float(sum(int(torch.count_nonzero(t.semantic != self.ignore_index)) for t in targets))}
-        table = torch.zeros(max(self.ignore_index, len(self.class_weights)) + 1, dtype=torch.float64)
-        table[: len(self.class_weights)] = self.class_weights.double().cpu()
-        return {"ce": float(sum(table[t.semantic.long()].sum() for t in targets))}
+        return {"ce": float(sum(self.weights_by_class[t.semantic.long()].sum() for t in targets))}
