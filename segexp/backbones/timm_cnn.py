@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-import timm
-from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from segexp.errors import ConfigError, WeightsError
+from segexp.functional.imports import without
 from segexp.types import DataSpec, Features, FeatureSpec, Level
+
+with without("wandb"):  # timm imports it for a training script of its own
+    import timm
+    from timm.models import adapt_input_conv
 
 # a few that dilate, named in messages; any other that takes timm's `output_stride` works too
 DILATING = ("resnet18", "resnet50", "tf_efficientnet_lite0", "mobilenetv2_100", "mobilenetv3_large_100", "regnety_008", "convnext_tiny")
