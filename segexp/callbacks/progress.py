@@ -33,9 +33,8 @@ class Progress(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.images += len(batch.ids) * trainer.world_size
-        if self.bar is None and time.monotonic() - self.shown < self.every:
-            return  # reading the loss waits for the device: only when it is shown
-        if self.bar is not None and time.monotonic() - self.shown < 0.2:
+        pause = self.every if self.bar is None else 0.2
+        if time.monotonic() - self.shown < pause:
             return
         self.shown = time.monotonic()
         self._show(trainer, float(trainer.callback_metrics["train/loss"]))
