@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers.logger import Logger
 from torch import nn
 
-from segexp.callbacks.checkpoint import pointed
+from segexp.callbacks.checkpoint import Checkpoint, PlainCheckpointIO
 from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
+from segexp.callbacks.guarded import Guarded
 from segexp.callbacks.metrics_file import MetricsFile
 from segexp.callbacks.records import PerImageRecords
 from segexp.config import complete, compose, make, outputs_dir, resolve
@@ -34,16 +35,19 @@ from segexp.metrics.several import Metrics
 from segexp.model import Model
 from segexp.overrides import options, suggest
 from segexp.probe import check_levels, unreached
-from segexp.runs.directory import RunDirectory, find
+from segexp.runs.directory import RunDirectory
+from segexp.runs.find import find
 from segexp.runs.recompose import recompose
 from segexp.task import Task
 from segexp.types import DataSpec, FeatureSpec
+from segexp.weights.checkpoints import newest, pointed, sha256
 from segexp.weights.load import load_model, part_of, read_state
 from segexp.wiring import check
 
 log = logging.getLogger(__name__)
 
 STAGES = ("backbone", "decoder", "head", "loss", "postprocess", "metrics")
+STEP_POLICIES = ("on_oom", "skip_nonfinite")  # of the section `trainer`: for this project, not for Lightning
 DATA_MACHINERY = ("split", "limit", "loader")  # of the section `data`: for the data module, not for the data set
 
 
@@ -64,6 +68,7 @@ class Experiment:
     task: Task
     datamodule: DataModule
     frozen: list[str]  # parameters that the loss can't reach
+    parent: dict[str, Any] | None = None  # where its weights come from, if from a file or a run
 
 
 def chain(
@@ -137,13 +142,14 @@ def check_scalars(config: DictConfig, found: Chain) -> None:
         raise ConfigError("no metric gives this figure", where=f"monitor={config.monitor}", fix=f"monitor={'|'.join(near)}")
 
 
-def build(config: DictConfig, *, spec: DataSpec | None = None) -> Experiment:
+def build(config: DictConfig, *, spec: DataSpec | None = None, weights: bool = True) -> Experiment:
     """All parts of an experiment from its config.
 
     Args:
         config: what `segexp.config.compose("train", ...)` gives.
         spec: the classes that the model is built for; the data set's own unless given (an evaluation gives those of
             the training).
+        weights: load the weights that training starts from; False where a checkpoint follows.
 
     Raises:
         ConfigError, WiringError, WeightsError: before any data are opened.
@@ -153,7 +159,7 @@ def build(config: DictConfig, *, spec: DataSpec | None = None) -> Experiment:
     check_scalars(config, checked(config, spec))
     torch.manual_seed(key(config.seed, "init"))
     parts = chain(spec, **stages(config))
-    load_backbone(parts.model.backbone, Path(config.paths.outputs))
+    parent = load_first(parts.model, config) if weights else None
     frozen = unreached(parts.model, parts.loss, spec)
     for name in frozen:
         parts.model.get_parameter(name).requires_grad_(False)
@@ -161,7 +167,16 @@ def build(config: DictConfig, *, spec: DataSpec | None = None) -> Experiment:
         log.info("frozen, because the loss can't reach them: %s", ", ".join(frozen))
     parts.model.to(memory_format=torch.channels_last)
     make_optimizer, make_scheduler = (functools.partial(complete, make(config[g], key=g)) for g in ("optimizer", "scheduler"))
-    task = Task(parts.model, parts.loss, parts.metrics, spec, optimizer=make_optimizer, scheduler=make_scheduler, seed=config.seed)
+    task = Task(
+        parts.model,
+        parts.loss,
+        parts.metrics,
+        spec,
+        optimizer=make_optimizer,
+        scheduler=make_scheduler,
+        seed=config.seed,
+        skip_nonfinite=OmegaConf.select(config, "trainer.skip_nonfinite", default=0),
+    )
     datamodule = DataModule(
         dataset,
         make(config.augmentation),
@@ -173,20 +188,36 @@ def build(config: DictConfig, *, spec: DataSpec | None = None) -> Experiment:
         split=section["split"],
         limit=section["limit"],
     )
-    return Experiment(dataset, task, datamodule, frozen)
+    return Experiment(dataset, task, datamodule, frozen, parent)
 
 
-def trainer(config: DictConfig, run: RunInfo, *, training: bool) -> Trainer:
-    """Lightning's Trainer of a config; what is written goes into the run's folder."""
+def trainer(config: DictConfig, run: RunInfo, *, training: bool, pieces: int = 1) -> Trainer:
+    """Lightning's Trainer of a config; what is written goes into the run's folder.
+
+    Args:
+        config: the composed config.
+        run: the run, or the evaluation.
+        training: with loggers and all callbacks; otherwise only with those of an evaluation.
+        pieces: each training batch is cut into so many, whose gradients are accumulated.
+    """
+    section = {name: value for name, value in resolve(config)["trainer"].items() if name not in STEP_POLICIES}
+    section["accumulate_grad_batches"] = section.get("accumulate_grad_batches", 1) * pieces
     callbacks = [c(run) if isinstance(c, functools.partial) else c for c in _parts(config.callbacks)]
+    callbacks.sort(key=lambda callback: not isinstance(callback, Checkpoint))  # first: see there
     if not training:
         callbacks = [c for c in callbacks if isinstance(c, EvaluationCallback)]
     loggers: list[Logger] = [MetricsFile(run.folder / "metrics.jsonl")] if training else []
-    loggers += [make_logger(save_dir=str(run.folder)) for make_logger in _parts(config.logger)] if training else []
+    loggers += [Guarded(functools.partial(tracker, save_dir=str(run.folder))) for tracker in _parts(config.logger)] if training else []
     settings = {"num_sanity_val_steps": 0, "use_distributed_sampler": False, "default_root_dir": str(run.folder)}
+    plugins: list[Any] = [PlainCheckpointIO()]
     quiet = {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
     return complete(
-        make(config.trainer, key="trainer"), logger=loggers or False, callbacks=[PerImageRecords(run), *callbacks], **settings, **quiet
+        make(section, key="trainer"),
+        logger=loggers or False,
+        callbacks=[*callbacks, PerImageRecords(run)],
+        plugins=plugins,
+        **settings,
+        **quiet,
     )
 
 
@@ -215,9 +246,7 @@ def trained(run: RunDirectory, overrides: Sequence[str] = ()) -> tuple[DictConfi
     plain = read_json(run.manifest).get("spec")
     if plain is None:
         raise WeightsError("the run never got as far as building its model", where=str(run.path), fix="train it: see its report.html")
-    if "weights" in config.backbone:
-        config.backbone.weights = None  # the run's own weights follow
-    found = build(config, spec=DataSpec.from_dict(plain))
+    found = build(config, spec=DataSpec.from_dict(plain), weights=False)  # the run's own follow
     if found.dataset.spec.names != found.task.data.names:
         theirs = ", ".join(found.dataset.spec.names)
         raise ConfigError(
@@ -251,16 +280,38 @@ def load_backbone(backbone: Any, outputs: Path) -> None:
         return
     if source == "hub":
         state = backbone.hub_state()
-    elif source.startswith("run:"):
-        run = find(source.removeprefix("run:"), outputs)
-        checkpoint = pointed(run.checkpoints, "last")
-        if checkpoint is None:
-            raise WeightsError("the run has no checkpoint", where=str(run.path), fix="train it first")
-        state = part_of(read_state(checkpoint), "backbone.net.")
     else:
-        state = read_state(Path(source))
+        state = part_of(read_state(_weights_file(source, outputs)), "backbone.net.")
     left = backbone.load(state, source)
     log.info("backbone weights from %s; not used: %s", source, ", ".join(left) or "none")
+
+
+def load_first(model: Model, config: DictConfig) -> dict[str, Any] | None:
+    """The weights that training starts from: the backbone's own, and over them those of `weights.file`.
+
+    Returns:
+        For the manifest, where the weights come from: {"source", "file", "sha256", "without"}; None without `weights.file`.
+    """
+    outputs = Path(config.paths.outputs)
+    load_backbone(model.backbone, outputs)
+    source = OmegaConf.select(config, "weights.file")
+    if not source:
+        return None
+    file, without = _weights_file(source, outputs), "head." if config.weights.skip_head else None
+    load_model(model, file, without=without)
+    return {"source": source, "file": str(file), "sha256": sha256(file), "without": without}
+
+
+def _weights_file(source: str, outputs: Path) -> Path:
+    """The file that `run:<id or directory>` or a path means."""
+    if not source.startswith("run:"):
+        return Path(source)
+    run = find(source.removeprefix("run:"), outputs)
+    checkpoint, faults = newest(run.checkpoints)
+    if checkpoint is None:
+        why = f"none of its checkpoints is valid: {faults[0].what}" if faults else "it has no checkpoint"
+        raise WeightsError(f"the run can't be started from: {why}", where=str(run.path), fix="train it first")
+    return checkpoint
 
 
 def _parts(section: DictConfig | None) -> list[Any]:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import copy
 import functools
-import importlib
 import importlib.util
 import inspect
-import pkgutil
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from segexp.allow import ENTRY_POINTS, located
 from segexp.catalogue import Catalogue, catalogue, descend, did_you_mean, explained, nodes, paths, plain, remembered, some, suggest
 from segexp.errors import ConfigError, SegexpError
 from segexp.overrides import check_overrides
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 T = TypeVar("T")
-ENTRY_POINTS = "segexp.conf"  # group of entry points whose values name packages of configs
 VERSION_BASE = "1.3"
 
 
@@ -228,30 +226,36 @@ def make(node: Any, *, key: str = "") -> Any:
         key: the node's place in the config where it has been cut out of it, for messages.
 
     Raises:
-        ConfigError: a target doesn't exist, doesn't take a key, or fails; what a constructor raises as a
-            `SegexpError` passes unchanged.
+        ConfigError: a config may not call a target (see `segexp.allow`), or it doesn't exist, doesn't take a key, or
+            fails; what a constructor raises as a `SegexpError` passes unchanged.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    is_config = OmegaConf.is_config(node)
-    place = key or (node._get_full_key(None) if is_config else "")
+    if node is None:
+        return None
+    if not isinstance(node, (dict, list)) and not OmegaConf.is_config(node):
+        raise ConfigError(f"{node!r} is no section", where=key, fix="give a mapping with a _target_")
+    config = node if OmegaConf.is_config(node) else OmegaConf.create(node, flags={"allow_objects": True})
+    place = key or config._get_full_key(None)
     try:
-        _check_targets(OmegaConf.to_container(node, resolve=True) if is_config else node, place)
-        return instantiate(node, _convert_="all")
+        tree = OmegaConf.to_container(config, resolve=True)
+        _check_targets(tree, place)
+        # what was checked is what is made: a reference could resolve to something else a second time
+        checked = OmegaConf.create({place: tree}, flags={"allow_objects": True})[place]
+        return instantiate(checked, _convert_="all")
     except SegexpError:
         raise
     except OmegaConfBaseException as error:
-        raise _unresolved(node, error, place) from error
+        raise _unresolved(config, error, place) from error
     except InstantiationException as error:
         cause = error.__cause__ or error
         if isinstance(cause, SegexpError):
             raise cause from None
         target, inner = (re.search(pattern, str(error)) for pattern in (r"target '([\w.]+)'", r"full_key: (\S+)"))
-        where = ".".join(part for part in (key, inner[1] if inner else "") if part) or place
-        raise _failure(target[1] if target else "", where, cause) from error
+        raise _failure(target[1] if target else "", inner[1] if inner else place, cause) from error
 
 
 def complete(stage: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -281,13 +285,18 @@ def _line(error: BaseException) -> str:
 
 
 def _check_targets(tree: Any, key: str) -> None:
-    """Refuse targets that don't exist and keys that they don't take, also of partials, which would be told only later."""
+    """Refuse what a config may not call, targets that don't exist and keys that they don't take, at every depth.
+
+    It sees partials, too, which would fail only later, and text that would be taken for a reference once more.
+    """
+    if isinstance(tree, str) and "${" in tree:
+        raise ConfigError("after all references were resolved one is left", where=f"{key}: {tree}".lstrip("."), fix="give the value itself")
     if isinstance(tree, list):
         for number, item in enumerate(tree):
             _check_targets(item, f"{key}[{number}]")
     if isinstance(tree, dict):
-        if isinstance(tree.get("_target_"), str):
-            _check_keys(_located(tree["_target_"], key), tree, key)
+        if "_target_" in tree:
+            _check_keys(located(tree["_target_"], key), tree, key)
         for name, item in tree.items():
             _check_targets(item, f"{key}.{name}".lstrip("."))
 
@@ -308,52 +317,3 @@ def _check_keys(target: Callable[..., Any], node: dict[str, Any], key: str) -> N
             where=", ".join(f"{key}.{name}".lstrip(".") for name in wrong),
             fix=(f"{did_you_mean(near)}; " if near else "") + f"it takes {some(own) or 'none'}",
         )
-
-
-def _located(target: str, key: str) -> Any:
-    """Import what a ``_target_`` names.
-
-    Raises:
-        ConfigError: no such module or attribute, with the nearest; or the module's own import fails.
-    """
-    parts = target.split(".")
-    found, depth = _deepest_module(parts, key)
-    for number, name in enumerate(parts[depth:], depth):
-        if not hasattr(found, name):
-            near = suggest(name, _members(found))
-            full = [".".join([*parts[:number], option, *parts[number + 1 :]]) for option in near]
-            within = ".".join(parts[:number])
-            what = f"{within} has no {name}" if within else f"there is no module {name}"
-            raise ConfigError(
-                what, where=f"{key}._target_: {target}".lstrip("."), fix=did_you_mean(full) if full else f"install or write {target}"
-            )
-        found = getattr(found, name)
-    if not callable(found):
-        raise ConfigError(f"{target} can't be called", where=f"{key}._target_".lstrip("."), fix="name a class or a function")
-    return found
-
-
-def _deepest_module(parts: Sequence[str], key: str) -> tuple[Any, int]:
-    """The longest part of a dotted path that is a module, and how many names it has."""
-    found, depth = None, 0
-    while depth < len(parts) and (found is None or hasattr(found, "__path__")):
-        name = ".".join(parts[: depth + 1])
-        try:
-            found, depth = importlib.import_module(name), depth + 1
-        except ModuleNotFoundError as error:
-            if error.name == name:
-                break
-            what = f"{name} needs {error.name}, which isn't installed"
-            raise ConfigError(what, where=f"{key}._target_".lstrip("."), fix=f"install {error.name}") from error
-        except Exception as error:
-            what = f"{name} can't be imported: {type(error).__name__}: {_line(error)}"
-            raise ConfigError(what, where=f"{key}._target_".lstrip("."), fix=f"mend {name}") from error
-    return found, depth
-
-
-def _members(found: Any) -> set[str]:
-    if found is None:
-        return {module.name for module in pkgutil.iter_modules()}
-    modules = {module.name for module in pkgutil.iter_modules(getattr(found, "__path__", ()))}
-    public = {name: value for name, value in vars(found).items() if callable(value) and not name.startswith("_")}
-    return modules | ({name for name, value in public.items() if getattr(value, "__module__", None) == found.__name__} or set(public))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from segexp.errors import ConfigError, DataError, SegexpError
 from segexp.functional.keys import generator, key
+from segexp.functional.signals import calm
 from segexp.targets import derive
 from segexp.types import Batch, DataSpec, Size, Targets
 
@@ -152,10 +154,16 @@ def collate(items: list[Item]) -> Batch:
 
 
 class Windows:
-    """Cut the items of one optimizer step into micro-batches that know the counts of the whole step."""
+    """Cut the items of one optimizer step into micro-batches that know the counts of the whole step.
 
-    def __init__(self, size: int, count: Count | None) -> None:
-        self.size, self.count = size, count
+    Args:
+        size: of a micro-batch.
+        count: what the loss divides by.
+        pieces: each micro-batch is cut into so many again, as even as can be.
+    """
+
+    def __init__(self, size: int, count: Count | None, pieces: int = 1) -> None:
+        self.size, self.count, self.pieces = size, count, pieces
 
     def __call__(self, items: list[Item | SegexpError]) -> list[Batch] | SegexpError:
         good = []
@@ -163,11 +171,15 @@ class Windows:
             if isinstance(item, SegexpError):
                 return item
             good.append(item)
-        batches = [collate(good[i : i + self.size]) for i in range(0, len(good), self.size)]
+        batches = [collate(piece) for i in range(0, len(good), self.size) for piece in self._cut(good[i : i + self.size])]
         counts = self.count([item.targets for item in good]) if self.count else {}
         for batch in batches:
             batch.counts = counts
         return batches
+
+    def _cut(self, items: list[Item]) -> list[list[Item]]:
+        ends = [len(items) * k // self.pieces for k in range(self.pieces + 1)]
+        return [items[a:b] for a, b in pairwise(ends) if b > a]
 
 
 class TrainOrder:
@@ -179,12 +191,23 @@ class TrainOrder:
         accumulate: micro-batches in an optimizer step.
         seed: of the run.
         rank, world: which part of each global batch is ours.
+        start: (epoch, windows of it that are behind us): where a training goes on.
     """
 
-    def __init__(self, length: int, batch_size: int, accumulate: int, seed: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        accumulate: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        *,
+        start: tuple[int, int] = (0, 0),
+    ) -> None:
         self.batches = length // (batch_size * world)  # micro-batches of one epoch; what is left over waits for the next order
         self.length, self.batch_size, self.accumulate, self.seed, self.rank, self.world = length, batch_size, accumulate, seed, rank, world
-        self.epoch = 0
+        self.epoch, self.start = 0, start
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls it before each epoch."""
@@ -196,7 +219,8 @@ class TrainOrder:
     def __iter__(self) -> Iterator[list[Draw]]:
         order = torch.randperm(self.length, generator=generator(self.seed, "order", self.epoch)).tolist()
         whole = self.batch_size * self.world
-        for start in range(0, self.batches, self.accumulate):
+        behind = self.start[1] * self.accumulate if self.epoch == self.start[0] else 0
+        for start in range(behind, self.batches, self.accumulate):
             window = []
             for batch in range(start, min(start + self.accumulate, self.batches)):
                 first = batch * whole + self.rank * self.batch_size
@@ -228,6 +252,15 @@ class Flat:
     def __len__(self) -> int:
         return self.length
 
+    @property
+    def _iterator(self) -> Any:
+        """Where Lightning looks for workers to shut down. Left to the garbage collector, they'd be waited for 5 s."""
+        return self.loader._iterator
+
+    @_iterator.setter
+    def _iterator(self, value: Any) -> None:
+        self.loader._iterator = value
+
     def __iter__(self) -> Iterator[Batch]:
         for window in self.loader:
             if isinstance(window, SegexpError):
@@ -248,6 +281,7 @@ class DataModule(LightningDataModule):
         count: what the loss divides by, from the targets of an optimizer step.
         split: the split that validation reads.
         limit: only so many samples of each split.
+        pieces: each training batch is cut into so many (see `trainer.on_oom`).
     """
 
     def __init__(
@@ -262,11 +296,13 @@ class DataModule(LightningDataModule):
         count: Count,
         split: str = "val",
         limit: int | None = None,
+        pieces: int = 1,
     ) -> None:
         super().__init__()
         self.dataset, self.augment, self.options, self.seed = dataset, augment, loader, seed
         self.needs, self.truth, self.count = needs, truth, count
-        self.split, self.limit = split, limit
+        self.split, self.limit, self.pieces = split, limit, pieces
+        self.start = (0, 0)  # (epoch, optimizer steps of it): where a training goes on
 
     def samples(self, split: str, *, training: bool) -> Samples:
         """The samples of a split.
@@ -290,14 +326,15 @@ class DataModule(LightningDataModule):
     def train_dataloader(self) -> Flat:
         trainer: Any = self.trainer
         samples, size, world = self.samples("train", training=True), self.options.batch_size, trainer.world_size
-        order = TrainOrder(self._length(samples), size, trainer.accumulate_grad_batches, self.seed, trainer.global_rank, world)
+        accumulate = trainer.accumulate_grad_batches // self.pieces
+        order = TrainOrder(self._length(samples), size, accumulate, self.seed, trainer.global_rank, world, start=self.start)
         if not order.batches:
             raise ConfigError(
                 f"{order.length} training samples don't fill a batch of {size} x {world} ranks",
                 where="data.loader.batch_size",
                 fix=f"data.loader.batch_size={max(1, order.length // world)}",
             )
-        return Flat(self._loader(samples, order, Windows(size, self.count)), order.batches)
+        return Flat(self._loader(samples, order, Windows(size, self.count, self.pieces)), order.batches * self.pieces)
 
     def val_dataloader(self) -> Flat:
         return self.evaluation(self.split)
@@ -329,8 +366,13 @@ class DataModule(LightningDataModule):
             collate_fn=windows,
             num_workers=workers,
             persistent_workers=workers > 0,
+            worker_init_fn=_calm,
             pin_memory=torch.cuda.is_available(),
         )
+
+
+def _calm(worker: int) -> None:
+    calm()
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -64,9 +64,23 @@ class WeightsError(SegexpError):
 
 
 class StoppedError(SegexpError):
-    """The user or the system ended the command."""
+    """The user or the system asked the run to stop; the same command goes on."""
 
     code = "stopped"
+    exit_code = 75
+
+
+class HeldError(SegexpError):
+    """Another process has the run."""
+
+    code = "held"
+    exit_code = 4
+
+
+class OutOfMemoryError(SegexpError):
+    """A step needs more memory than there is."""
+
+    code = "memory"
 
 
 class NonFiniteLossError(SegexpError):

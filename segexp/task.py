@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +18,11 @@ from segexp.errors import NonFiniteLossError
 from segexp.functional.keys import key
 from segexp.metrics.several import Metrics, Record
 from segexp.model import Model
+from segexp.optim.schedules import renew
 from segexp.targets import complete
 from segexp.types import Batch, DataSpec, Prediction
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -43,6 +48,7 @@ class Task(LightningModule):
         optimizer: `model -> Optimizer`.
         scheduler: `(optimizer, steps) -> schedule`, stepped each optimizer step.
         seed: of the run.
+        skip_nonfinite: so many steps may be left out because their loss isn't finite.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class Task(LightningModule):
         optimizer: Callable[[Model], Optimizer],
         scheduler: Callable[[Optimizer, int], Any],
         seed: int,
+        skip_nonfinite: int = 0,
     ) -> None:
         super().__init__()
         self.model, self.loss, self.metrics, self.data = model, loss, metrics, data
@@ -63,21 +70,46 @@ class Task(LightningModule):
         self.evaluated_at = -1  # optimizer steps at that time
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, float] = {}
+        self.skip_nonfinite, self.skipped = skip_nonfinite, 0
+        self.shape: tuple[int, ...] = ()  # of the images of the training batch that is in work
+        self.buffers_before: dict[str, Tensor] = {}
+        self.groups: list[dict[str, Any]] = []  # of the optimizer as it was made
+        self.run_state: dict[str, Any] = {}  # what the checkpoint callback says of the run, on its way into the checkpoint
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["run"] = self.run_state
+        checkpoint["task"] = {"figures": self.figures, "evaluated_at": self.evaluated_at, "skipped": self.skipped}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        kept = checkpoint["task"]
+        self.figures, self.evaluated_at, self.skipped = kept["figures"], kept["evaluated_at"], kept["skipped"]
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = self.make_optimizer(self.model)
         schedule = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        self.groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def renew_rates(self) -> None:
+        """After going on with another config: what it says of learning rates, decays, ... in place of the checkpoint's."""
+        optimizer: Any = self.trainer.optimizers[0]
+        renew(optimizer, self.trainer.lr_scheduler_configs[0].scheduler, self.groups)
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self.shape = tuple(batch.images.shape)
+        if self.skip_nonfinite:
+            self.buffers_before = {name: value.clone() for name, value in self.model.named_buffers()}
         torch.manual_seed(key(self.seed, "step", self.global_step, batch_idx, self.global_rank))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         sums = self.loss(self.model(batch.images, batch.sizes, batch.targets), batch)
         parts = scale(sums, totals(batch.counts, self.device), world() * self.trainer.accumulate_grad_batches)
         loss = torch.stack(list(parts.values())).sum()
         if not torch.isfinite(loss):
-            raise self._non_finite(loss.detach(), {name: part.detach() for name, part in parts.items()}, batch)
+            error = self._non_finite(loss.detach(), {name: part.detach() for name, part in parts.items()}, batch)
+            if self.skipped >= self.skip_nonfinite:
+                raise error
+            return self._skip(error)
         values = {"train/loss": loss.detach()} | {f"train/loss/{name}": part.detach() for name, part in parts.items()}
         rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
         self.log_dict(values | {"train/lr": rate}, batch_size=len(batch.ids))
@@ -127,12 +159,21 @@ class Task(LightningModule):
         self.figures[split] = {name: float(value) for name, value in figures.items()}
         self.log_dict({f"{split}/{name}": value for name, value in self.figures[split].items()}, batch_size=1)
 
+    def _skip(self, error: NonFiniteLossError) -> None:
+        """Leave a step out: Lightning does no backward where there is no loss; running statistics go back."""
+        self.skipped += 1
+        for name, value in self.model.named_buffers():
+            value.copy_(self.buffers_before[name])
+        log.warning("left out (%d of at most %d): %s", self.skipped, self.skip_nonfinite, error.what)
+
     def _non_finite(self, loss: Tensor, parts: dict[str, Tensor], batch: Batch) -> NonFiniteLossError:
         terms = ", ".join(f"{name} {float(part):g}" for name, part in parts.items())
         rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
+        dump = Path(self.trainer.default_root_dir) / f"nonfinite-step-{self.global_step}.pt"
+        torch.save({"ids": batch.ids, "images": batch.images, "targets": [vars(t) for t in batch.targets]}, dump)
         return NonFiniteLossError(
             f"the loss is {float(loss):g} ({terms}) at step {self.global_step}, epoch {self.current_epoch}, learning rate {rate:g}",
-            where=f"samples {', '.join(batch.ids)}",
+            where=f"samples {', '.join(batch.ids)}, kept in {dump}",
             fix=f"lower it (optimizer.lr={rate / 3:.1g}), warm up (scheduler.warmup=500), or clip (trainer.gradient_clip_val=1)",
         )
 

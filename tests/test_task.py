@@ -11,6 +11,7 @@ from segexp.callbacks.evaluation import RunInfo
 from segexp.config import compose
 from segexp.errors import ConfigError, NonFiniteLossError, WiringError
 from segexp.task import scale, totals
+from segexp.weights.load import read_state
 
 SMALL = [
     "data.height=32",
@@ -73,8 +74,9 @@ def test_what_a_fit_leaves_behind(tmp_path):
     assert [p.name for p in (tmp_path / "images").iterdir()] == ["val__000000.png"]
     checkpoint = tmp_path / "checkpoints" / "step-4.ckpt"
     saved = torch.load(checkpoint, weights_only=True)
-    assert saved["step"] == 4
-    assert set(saved["state_dict"]) == set(experiment.task.model.state_dict())
+    assert saved["global_step"] == saved["run"]["position"]["step"] == 4
+    assert set(saved["state_dict"]) == {f"model.{name}" for name in experiment.task.model.state_dict()}
+    assert set(read_state(checkpoint)) == set(experiment.task.model.state_dict())
     assert (tmp_path / "checkpoints" / "LAST").read_text() == (tmp_path / "checkpoints" / "BEST").read_text() == "step-4"
     assert lightning.global_step == experiment.task.evaluated_at == 4
 

@@ -1,83 +1,195 @@
-"""Checkpoints of the weights: written beside, synced, renamed; `LAST` and `BEST` point to them."""
+"""Checkpoints of a training: when they are written, what is in them, and how a training goes on from one."""
 
 from __future__ import annotations
 
-import hashlib
-import math
+import os
+import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.plugins.io import CheckpointIO
+from pytorch_lightning.trainer.states import TrainerFn
 
 from segexp.callbacks.evaluation import RunInfo
-from segexp.functional.files import write_atomic, write_json
+from segexp.callbacks.position import Position, loop_states, position
+from segexp.errors import NonFiniteLossError
+from segexp.functional.tensors import load_plain
+from segexp.weights.checkpoints import name_of, point, pointed, prune, record_of, verify, write
+
+FORMAT = 1  # of what stands in a checkpoint below "run"
+
+
+class PlainCheckpointIO(CheckpointIO):
+    """Lightning's door to checkpoint files: written whole, verified, and nothing but tensors and plain containers."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint and its record; raises `CheckpointError`, and leaves what was there."""
+        write(Path(path), checkpoint, checkpoint.get("run", {}).get("record", {"step": checkpoint.get("global_step", 0)}))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Verify and read a checkpoint; raises `WeightsError`."""
+        verify(Path(path))
+        return load_plain(Path(path))
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove a checkpoint and its record."""
+        Path(path).with_suffix(".json").unlink(missing_ok=True)
+        Path(path).unlink(missing_ok=True)
 
 
 class Checkpoint(Callback):
-    """Save the model's weights after each validation, at the end, and every so many steps.
+    """Save the whole state of a training at boundaries between optimizer steps.
 
-    A checkpoint is `step-<n>.ckpt`, plain tensors that load with `weights_only=True`, and `step-<n>.json` with its
-    sha256, size, step and score. Older ones than `keep` are removed, never the best.
+    That is after each validation, at the end, every so many steps or seconds, and when a stop was asked for. It comes
+    first among the callbacks, so that what the others do at the end of an epoch is done after going on, and once.
 
     Args:
         run: the run; greater is better for its monitored figure unless the name ends in `loss`.
         every_n_train_steps: besides the one after each validation.
-        keep: how many of the latest stay.
+        every_seconds: of wall-clock time, so that long epochs lose little.
+        keep: how many of the latest steps stay, at least 2; the best stays in any case.
     """
 
-    def __init__(self, run: RunInfo, *, every_n_train_steps: int | None = None, keep: int = 2) -> None:
-        self.folder, self.monitor = run.folder / "checkpoints", run.monitor
-        self.every, self.keep = every_n_train_steps, keep
-        self.best = -math.inf
-        self.saved = -1
+    def __init__(self, run: RunInfo, *, every_n_train_steps: int | None = None, every_seconds: float | None = None, keep: int = 2) -> None:
+        self.run, self.folder = run, run.folder / "checkpoints"
+        self.every, self.seconds, self.keep = every_n_train_steps, every_seconds, max(2, keep)
+        self.saved = (0, False)  # (step, pending) of the state on disk; at the start there is nothing to lose
+        self.clock = time.monotonic()
+        self.going_on: Position | None = None
+        self.figures: dict[str, torch.Tensor] = {}  # as they were logged last, before going on
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        step = trainer.global_step
-        if self.every and step % self.every == 0 and step != self.saved:
-            self.save(pl_module, step, None)
+    # ------------------------------------------------------------------------------------------ going on
 
-    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        split, _, name = (self.monitor or "").partition("/")
-        self.save(pl_module, trainer.global_step, pl_module.figures.get(split, {}).get(name))
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        at = Position(**checkpoint["run"]["position"]).refined(trainer.accumulate_grad_batches)
+        checkpoint["loops"] = loop_states(trainer, at)
+        trainer.datamodule.start = (at.epoch, -(-at.batches // at.accumulate))  # ty: ignore[unresolved-attribute]
+        self.going_on, self.saved = at, (at.step, at.pending)
+        self.figures = {name: torch.tensor(value) for name, value in checkpoint["run"]["figures"].items()}
 
-    def save(self, task: Any, step: int, score: float | None) -> None:
-        """Write the weights, then the pointers, then drop old ones."""
-        name = f"step-{step}"
-        if step != self.saved:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            state = {"state_dict": task.model.state_dict(), "step": step, "epoch": task.current_epoch}
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if self.run.stop:
+            self.run.stop.install()  # Lightning has put its own handler for SIGTERM before ours
+        if self.going_on:
+            trainer.should_stop = self.going_on.stop
+            trainer._logger_connector._callback_metrics.update(self.figures)  # what other callbacks look at
+            if self.run.changed:
+                pl_module.renew_rates()  # the checkpoint's came with the optimizer's state
+        self.clock = time.monotonic()
 
-            def write(file: BinaryIO) -> None:
-                torch.save(state, file)
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+        if self.going_on and self.going_on.over:
+            for callback in _averaging(trainer):  # Lightning went past the hook that does this
+                callback.on_train_end(trainer, pl_module)
 
-            write_atomic(self.folder / f"{name}.ckpt", write)
-            self.saved = step
-        record = {"step": step, "score": score} | _digest(self.folder / f"{name}.ckpt")
-        write_json(self.folder / f"{name}.json", record)
-        write_atomic(self.folder / "LAST", name)
-        value = -score if score is not None and (self.monitor or "").endswith("loss") else score
-        if value is not None and value > self.best:
-            self.best = value
-            write_atomic(self.folder / "BEST", name)
-        self._prune()
+    # ------------------------------------------------------------------------------------------ boundaries
 
-    def _prune(self) -> None:
-        steps = sorted((int(p.stem.removeprefix("step-")) for p in self.folder.glob("step-*.ckpt")), reverse=True)
-        best = self.folder / "BEST"
-        kept = {f"step-{step}" for step in steps[: self.keep]} | ({best.read_text()} if best.exists() else set())
-        for step in steps:
-            if f"step-{step}" not in kept:
-                (self.folder / f"step-{step}.ckpt").unlink()
-                (self.folder / f"step-{step}.json").unlink(missing_ok=True)
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 0:  # this boundary was seen at the end of the epoch before
+            self._leave_if_saved(trainer)
+        elif batch_idx % trainer.accumulate_grad_batches == 0:
+            due = pl_module.evaluated_at == trainer.global_step
+            if due or self._wanted(trainer):
+                self.save(trainer, pl_module, position(trainer, due=due))
+            self._leave_if_saved(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if trainer.state.fn == TrainerFn.FITTING and self._wanted(trainer):
+            self.save(trainer, pl_module, position(trainer, due=True, pending=True))
+            self._leave_if_saved(trainer)
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: Any, *args: Any, **kwargs: Any) -> None:
+        if self._asked() and trainer.state.fn == TrainerFn.FITTING:
+            for callback in _averaging(trainer):  # while validating, the averaged weights are in the model's place
+                callback.on_validation_epoch_end(trainer, pl_module)
+            self.save(trainer, pl_module, position(trainer, due=True, pending=True))
+        self._leave_if_saved(trainer)
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: Any, *args: Any, **kwargs: Any) -> None:
+        self._leave_if_saved(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        due = pl_module.evaluated_at == trainer.global_step
+        if due or self._wanted(trainer) or self._over(trainer):
+            self.save(trainer, pl_module, position(trainer, due=due))
+        self._leave_if_saved(trainer)
+
+    def _wanted(self, trainer: Trainer) -> bool:
+        late = self.seconds is not None and time.monotonic() - self.clock >= self.seconds
+        return late or self._asked() or bool(self.every and trainer.global_step % self.every == 0)
+
+    def _over(self, trainer: Trainer) -> bool:
+        progress: Any = trainer.fit_loop.epoch_progress.current
+        epochs = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= progress.processed
+        return epochs or trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step
+
+    def _asked(self) -> bool:
+        return self.run.stop is not None and self.run.stop.signal is not None
+
+    def _leave_if_saved(self, trainer: Trainer) -> None:
+        if self.run.stop and (self.saved[0] == trainer.global_step or trainer.state.fn != TrainerFn.FITTING):
+            self.run.stop.check(f"step {trainer.global_step}, {self.run.folder}")
+
+    # ------------------------------------------------------------------------------------------ saving
+
+    def save(self, trainer: Trainer, task: Any, at: Position) -> None:
+        """Write the state at a boundary, let `LAST` and perhaps `BEST` name it, remove what is older.
+
+        Raises:
+            CheckpointError: it can't be written, or a weight isn't finite; the checkpoints before stay.
+        """
+        if (at.step, at.pending) == self.saved:
+            return
+        _require_finite(task, at)
+        name = name_of(at.step, pending=at.pending)
+        split, _, figure = (self.run.monitor or "").partition("/")
+        score = task.figures.get(split, {}).get(figure) if at.due and not at.pending else None
+        files = {name: _synced_size(self.run.folder / name) for name in ("metrics.jsonl",)}
+        record = {"step": at.step, "epoch": at.epoch, "score": score, "pending": at.pending, "files": files}
+        figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        task.run_state = {"format": FORMAT, "position": at.as_dict(), "record": record, "figures": figures, "config": self._config()}
+        trainer.save_checkpoint(self.folder / f"{name}.ckpt")
+        self.saved, self.clock = (at.step, at.pending), time.monotonic()
+        if trainer.is_global_zero:
+            self._point(name, score)
+            prune(self.folder, self.keep)
+
+    def _config(self) -> str:
+        path = self.run.folder / "config.yaml"
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+    def _point(self, name: str, score: float | None) -> None:
+        point(self.folder, "last", name)
+        best = pointed(self.folder, "best")
+        known = record_of(best)["score"] if best and best.is_file() else None
+        if score is not None and (known is None or (score < known if (self.run.monitor or "").endswith("loss") else score > known)):
+            point(self.folder, "best", name)
 
 
-def pointed(folder: Path, which: str) -> Path | None:
-    """The checkpoint that `last` or `best` points to; None where there is none."""
-    pointer = folder / which.upper()
-    return folder / f"{pointer.read_text().strip()}.ckpt" if pointer.is_file() else None
+def _averaging(trainer: Any) -> list[WeightAveraging]:
+    return [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
 
 
-def _digest(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": path.stat().st_size}
+def _synced_size(path: Path) -> int:
+    """Bytes of a file that are on the disk now."""
+    if not path.exists():
+        return 0
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+        return os.fstat(file).st_size
+    finally:
+        os.close(file)
+
+
+def _require_finite(task: Any, at: Position) -> None:
+    for name, value in task.model.state_dict().items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise NonFiniteLossError(
+                f"the weight {name} isn't finite after step {at.step}; nothing is saved",
+                where="the last step's gradients",
+                fix="lower the learning rate, warm up (scheduler.warmup=500), or clip (trainer.gradient_clip_val=1)",
+            )

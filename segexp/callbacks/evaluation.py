@@ -8,6 +8,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from segexp.functional.signals import Stop
 from segexp.task import Evaluated, Task
 from segexp.types import Batch
 
@@ -19,10 +20,14 @@ class RunInfo:
     Args:
         folder: of the run, or of an evaluation.
         monitor: the figure that decides, e.g. `val/miou`.
+        stop: who to ask whether the run should end; None where nobody asks.
+        changed: keys in which the config differs from the one that the run began with.
     """
 
     folder: Path
     monitor: str | None
+    stop: Stop | None = None
+    changed: tuple[str, ...] = ()
 
 
 class EvaluationCallback(Callback):

@@ -27,6 +27,7 @@ class Progress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.began = self.shown = time.monotonic()
+        self.first = trainer.global_step  # of this process; more than 0 where a run goes on
         self.total = int(trainer.estimated_stepping_batches)
         if sys.stdout.isatty():
             self._open_bar()
@@ -79,7 +80,7 @@ class Progress(Callback):
         if self.bar is not None:
             self.bar.update(self.row, completed=step, description=text)
         else:
-            left = seconds / max(step, 1) * (self.total - step)
+            left = seconds / max(step - self.first, 1) * (self.total - step)
             print(f"step {step}/{self.total}  {text}  {int(left) // 60}:{int(left) % 60:02d} left", flush=True)
 
     def _monitored(self, trainer: Trainer) -> float | None:

@@ -11,19 +11,21 @@ from segexp.types import Batch
 
 
 class PerImageRecords(EvaluationCallback):
-    """Write the records of the latest evaluation of each split; an older one of the same split is replaced."""
+    """Write the records of the latest evaluation of each split; those of other splits stay as they are."""
 
     def __init__(self, run: RunInfo) -> None:
         self.path = run.folder / "per_image.jsonl"
-        self.lines: dict[str, list[str]] = {}
+        self.lines: list[str] = []
 
     def start(self, split: str) -> None:
-        self.lines[split] = []
+        self.lines = []
 
     def batch(self, split: str, task: Task, outputs: Evaluated, batch: Batch) -> None:
         for identifier, record in zip(batch.ids, outputs.records, strict=True):
             plain = {metric: {name: counts.tolist() for name, counts in part.items()} for metric, part in record.items()}
-            self.lines[split].append(json.dumps({"id": identifier, "split": split} | plain))
+            self.lines.append(json.dumps({"id": identifier, "split": split} | plain))
 
     def end(self, split: str) -> None:
-        write_atomic(self.path, "".join(f"{line}\n" for lines in self.lines.values() for line in lines))
+        before = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        others = [line for line in before if json.loads(line)["split"] != split]  # an interrupted run has them on the disk alone
+        write_atomic(self.path, "".join(f"{line}\n" for line in [*others, *self.lines]))

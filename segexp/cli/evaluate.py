@@ -35,8 +35,8 @@ def run(arguments: Sequence[str]) -> int:
     print("loading torch and the model", flush=True)
     from segexp.build import trained, trainer
     from segexp.callbacks.evaluation import RunInfo
-    from segexp.cli.train import logged
     from segexp.functional.files import write_atomic, write_json
+    from segexp.runs.execute import logged
 
     whole = ["data.limit=null", "trainer.limit_val_batches=1.0"]  # of a run that trained on a part, too
     overrides = [o for o in whole if not any(given.startswith(o.partition("=")[0]) for given in overrides)] + overrides
@@ -62,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
 def named_run(name: str, overrides: Sequence[str]) -> RunDirectory:
     """The run that a user named, looked up where `paths.outputs` says."""
     from segexp.config import outputs_dir
-    from segexp.runs.directory import find
+    from segexp.runs.find import find
 
     return find(name, outputs_dir(overrides))
 

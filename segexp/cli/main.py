@@ -34,6 +34,7 @@ An override is group=option (backbone=resnet50, data=camvid) or key=value (optim
   segexp train -m backbone=resnet18,mobilenet_v2 seed=0,1,2
   segexp list backbone                                what there is
   segexp <command> --help                             more about one command
+  segexp <command> --allow=<package>                  let configs call this package, too; again for another one
 
 exit codes: 0 done, 1 a job failed or was stopped, 2 the command or config is wrong, 3 non-finite loss"""
 
@@ -43,17 +44,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # a busy neighbour made steps of idly spinning threads 10 x longer (measured)
     try:
-        return _dispatch(arguments)
+        return _dispatch(_follow_allow(arguments))
     except SegexpError as error:
         return _fail(error, error, arguments)
     except KeyboardInterrupt:
-        return _fail(StoppedError("stopped by the keyboard", fix="the same command starts again"), None, arguments)
+        return _fail(StoppedError("stopped by the keyboard", fix="the same command goes on"), None, arguments)
     except BrokenPipeError:  # the reader of our output has gone
         sys.stderr.close()
         return 1
     except Exception as error:  # a bug of ours or of a library: one line all the same
         known = SegexpError(f"{type(error).__name__}: {error}", where=_origin(error), fix="errors.traceback=true shows where it comes from")
         return _fail(known, error, arguments)
+
+
+def _follow_allow(arguments: list[str]) -> list[str]:
+    """The arguments without each `--allow=<package>`, which holds for every command and wherever it stands."""
+    given = [argument for argument in arguments if argument.partition("=")[0] == "--allow"]
+    if given:
+        from segexp.allow import allow
+
+        allow(*(argument.partition("=")[2] for argument in given))
+    return [argument for argument in arguments if argument not in given]
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -37,9 +37,9 @@ def run(arguments: Sequence[str]) -> int:
     from torchvision.io import write_png
 
     from segexp.build import trained
-    from segexp.cli.train import logged
     from segexp.formats.index_png import write_index_png
     from segexp.functional.images import read_image
+    from segexp.runs.execute import logged
     from segexp.visualize.paint import paint
 
     folder = directory.path / "predictions" / (Path(source).resolve().stem or "pictures")

@@ -6,12 +6,14 @@ import errno
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from segexp.errors import SegexpError
 
+_TEMPORARY = re.compile(r"\.(?:tmp|probe)\.(\d+)$")
 Content = str | bytes | Callable[[BinaryIO], None]
 
 
@@ -53,6 +55,27 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def remove_orphans(folder: Path) -> None:
+    """Remove what dead processes were writing below a folder, and what this one can't have written: it has just begun.
+
+    Whoever calls it holds the folder, so that a process with the number of a dead one is the only doubt; its file stays.
+    """
+    for path in folder.rglob("*.*"):
+        match = _TEMPORARY.search(path.name)
+        if match and (int(match[1]) == os.getpid() or not _alive(int(match[1]))):
+            path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def write_json(path: Path, value: Any) -> None:

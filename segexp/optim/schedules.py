@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -27,6 +30,25 @@ def poly(
         return decay * (warmup_factor + (1 - warmup_factor) * step / warmup)
 
     return LambdaLR(optimizer, factor)
+
+
+def renew(optimizer: Optimizer, schedule: Any, groups: Sequence[Mapping[str, Any]]) -> None:
+    """Give an optimizer that was loaded from a checkpoint other learning rates, decays, ...; the schedule stays where it is.
+
+    Args:
+        optimizer: as loaded.
+        schedule: as loaded.
+        groups: of the optimizer as it would be made now, without their parameters.
+    """
+    for number, (group, wanted) in enumerate(zip(optimizer.param_groups, groups, strict=True)):
+        if isinstance(schedule, LambdaLR):
+            factor = schedule.lr_lambdas[number](schedule.last_epoch)
+        else:
+            factor = group["lr"] / group["initial_lr"]
+        group.update(wanted)
+        group["lr"] = wanted["initial_lr"] * factor
+    schedule.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+    schedule._last_lr = [group["lr"] for group in optimizer.param_groups]
 
 
 def constant(optimizer: Optimizer, steps: int, *, warmup: int = 0, warmup_factor: float = 1e-3) -> LambdaLR:

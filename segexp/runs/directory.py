@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,9 @@ from segexp.runs.identity import DIGITS, identity, slug
 
 STATES = ("pending", "running", "done", "failed", "killed", "preempted", "pruned")
 
-_STAYS = frozenset({"attempts", "status.json"})  # what isn't moved when an attempt is put away
-_RUN = re.compile(rf"(?:.*-)?([0-9a-f]{{{DIGITS}}})")
+_STAYS = frozenset({"attempts", "status.json", "lock"})  # what isn't moved when an attempt is put away
+_TELLS = ("log.txt", "traceback.txt")  # what tells of an attempt; the rest is what the next one goes on with
+RUN = re.compile(rf"(?:.*-)?([0-9a-f]{{{DIGITS}}})")
 
 
 class RunDirectory:
@@ -55,7 +55,7 @@ class RunDirectory:
     @property
     def id(self) -> str:
         """The run's id, from the directory's name; empty where the name holds none."""
-        match = _RUN.fullmatch(self.path.name)
+        match = RUN.fullmatch(self.path.name)
         return match[1] if match else ""
 
     @property
@@ -95,6 +95,10 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
     def evaluations(self) -> Path:
         return self.path / "evaluations"
 
@@ -121,11 +125,12 @@ class RunDirectory:
     # ------------------------------------------------------------------------------------------ state
 
     def read_status(self) -> dict[str, Any]:
-        """The record `{"state", "attempt", "step", "error"}`; a pending one where none was written."""
+        """The record `{"state", "attempt", "step", "error", "failures"}`; a pending one where none was written."""
+        nothing = {"state": "pending", "attempt": 1, "step": 0, "error": None, "failures": 0}
         try:
-            return read_json(self.status)
+            return nothing | read_json(self.status)
         except (FileNotFoundError, NotADirectoryError):
-            return {"state": "pending", "attempt": self._last_put_away() + 1, "step": 0, "error": None}
+            return nothing | {"attempt": self._last_put_away() + 1}
 
     def state(self) -> str:
         """One of `STATES`."""
@@ -150,7 +155,16 @@ class RunDirectory:
     def fail(self, error: BaseException, traceback_text: str) -> None:
         """Keep the traceback, then say that the attempt failed, and of what."""
         write_atomic(self.traceback, traceback_text)
-        self.update(state="failed", error=_record(error))
+        self._count_failure("failed", _record(error))
+
+    def died(self, what: str, fix: str = "the same command goes on from its last checkpoint") -> None:
+        """Say that the process of the attempt ended without a word; the caller holds the run."""
+        log = str(self.log) if self.log.exists() else str(self.path)
+        self._count_failure("killed", SegexpError(what, where=log, fix=fix).as_dict() | {"code": "killed"})
+
+    def _count_failure(self, state: str, error: Mapping[str, str]) -> None:
+        now = self.read_status()
+        write_json(self.status, now | {"state": state, "error": dict(error), "failures": now["failures"] + 1})
 
     # ------------------------------------------------------------------------------------------ attempts
 
@@ -179,6 +193,33 @@ class RunDirectory:
         write_json(self.manifest, manifest)
         self._write_status("running", attempt)
         return attempt
+
+    def retry(self, config: DictConfig, overrides: Sequence[str], step: int) -> int:
+        """Start the next attempt of a run that failed, where the one before left its checkpoints.
+
+        What tells of the failure moves to `attempts/<k>/`; a kill on the way is made good by the next start.
+
+        Returns:
+            The attempt's number.
+        """
+        now = self.read_status()
+        folder = self.attempts / str(now["attempt"])
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "status.json", now)
+        for path in (self.path / name for name in _TELLS):
+            if path.exists():
+                path.rename(_free(folder / path.name))
+        return self._go_on(config, overrides, now | {"attempt": now["attempt"] + 1}, step)
+
+    def resume(self, config: DictConfig, overrides: Sequence[str], step: int) -> int:
+        """Go on with an attempt that was interrupted; returns its number."""
+        return self._go_on(config, overrides, self.read_status(), step)
+
+    def _go_on(self, config: DictConfig, overrides: Sequence[str], status: Mapping[str, Any], step: int) -> int:
+        write_atomic(self.config, OmegaConf.to_yaml(config, resolve=False))  # paths and workers may be others now
+        write_atomic(self.overrides, shlex.join(["segexp", "train", *overrides]) + "\n")
+        write_json(self.status, {**status, "state": "running", "step": step, "error": None})
+        return status["attempt"]
 
     def _refuse_another(self, run_id: str) -> None:
         found = read_json(self.manifest).get("id", "") if self.manifest.exists() else self.id
@@ -213,7 +254,7 @@ class RunDirectory:
         return number + 1
 
     def _write_status(self, state: str, attempt: int) -> None:
-        write_json(self.status, {"state": state, "attempt": attempt, "step": 0, "error": None})
+        write_json(self.status, {"state": state, "attempt": attempt, "step": 0, "error": None, "failures": 0})
 
     def _last_put_away(self) -> int:
         found = self.attempts.iterdir() if self.attempts.is_dir() else ()
@@ -263,59 +304,3 @@ def _make(folder: Path, outputs: Path) -> None:
 
 def _no_outputs(outputs: Path, why: str) -> ConfigError:
     return ConfigError(f"runs can't be written: {why}", where=f"paths.outputs={outputs}", fix="paths.outputs=<folder>")
-
-
-# ------------------------------------------------------------------------------------------------ finding a run
-
-
-def find(run: str, outputs: Path) -> RunDirectory:
-    """The directory of a run that a user named.
-
-    Args:
-        run: a directory, its name, an id, or the first 4 or more digits of one.
-        outputs: where runs are, as `<outputs>/<name>/<slug>-<id>`.
-
-    Raises:
-        ConfigError: there is none, there are several, or the directory isn't a run's.
-    """
-    if Path(run).is_dir():
-        return _checked(Path(run))
-    folders = _run_folders(Path(outputs))
-    found = [folder for folder in folders if run in (folder.name, folder.name[-DIGITS:])]
-    if not found and re.fullmatch(rf"[0-9a-f]{{4,{DIGITS - 1}}}", run):
-        found = [folder for folder in folders if folder.name[-DIGITS:].startswith(run)]
-    if len(found) == 1:
-        return _checked(found[0])
-    if found:
-        raise ConfigError(f"{len(found)} runs are called {run}", where=_listed(found), fix="give more digits, or the directory")
-    near = _near(run, folders)
-    raise ConfigError(
-        f"there is no run {run}",
-        where=f"{outputs} holds {len(folders)} runs" + (f", such as {_listed(near)}" if near else ""),
-        fix="give a run's directory, its id, or the first 4 digits of it" if folders else "paths.outputs=<folder that holds the runs>",
-    )
-
-
-def _run_folders(outputs: Path) -> list[Path]:
-    if not outputs.is_dir():
-        return []
-    return sorted(f for name in outputs.iterdir() if name.is_dir() for f in name.iterdir() if _RUN.fullmatch(f.name) and f.is_dir())
-
-
-def _near(run: str, folders: Sequence[Path]) -> list[Path]:
-    by_text = {text: folder for folder in folders for text in (folder.name, folder.name[-DIGITS:])}
-    near = [by_text[text] for text in get_close_matches(run, by_text, n=3, cutoff=0.5)]
-    return list(dict.fromkeys(near)) or list(folders[:3])
-
-
-def _listed(folders: Sequence[Path]) -> str:
-    return ", ".join(map(str, folders[:4])) + (f" and {len(folders) - 4} more" if len(folders) > 4 else "")
-
-
-def _checked(path: Path) -> RunDirectory:
-    run = RunDirectory(path)
-    if not run.config.is_file():
-        raise ConfigError(
-            "the directory isn't a run's: it has no config.yaml", where=str(path), fix="give the directory of a run, or an id"
-        )
-    return run

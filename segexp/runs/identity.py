@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
@@ -59,6 +59,19 @@ def identity(config: DictConfig, rules: Rules | None = None) -> str:
     """
     rules = shipped_rules() if rules is None else rules
     return hashlib.sha256(canonical(_counted(config, rules)).encode("ascii")).hexdigest()[:DIGITS]
+
+
+def counted_leaves(config: DictConfig) -> dict[str, Any]:
+    """What decides a run's result, as dotted keys and values; a list is one value. Equal leaves mean equal identities."""
+    return dict(_leaves(_counted(config, shipped_rules()), ""))
+
+
+def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name, item in value.items():
+            yield from _leaves(item, _join(key, name))
+    else:
+        yield key, value
 
 
 def shipped_rules() -> Rules:

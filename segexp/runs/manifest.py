@@ -53,7 +53,7 @@ def manifest(config: DictConfig, run_id: str, overrides: Sequence[str], *, threa
         "id": run_id,
         "id_version": ID_VERSION,
         "command": shlex.join(["segexp", "train", *overrides]),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": now(),
         "seed": OmegaConf.select(config, "seed"),
         "threads": threads,
         "versions": versions(),
@@ -63,6 +63,11 @@ def manifest(config: DictConfig, run_id: str, overrides: Sequence[str], *, threa
         "hardware": hardware(),
         "hostname": platform.node(),
     }
+
+
+def now() -> str:
+    """The time, as it is written down: ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def update_manifest(path: Path, values: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from segexp.build import checked, open_dataset
+from segexp.build import STEP_POLICIES, checked, open_dataset
 from segexp.config import compose, conf_dir, resolve, session
 from segexp.overrides import describe_option, groups, options
 from segexp.presets import preset_faults
@@ -49,7 +49,8 @@ def test_every_key_is_a_parameter_of_its_target(pair):
         target = getattr(import_module(module), name) if module != "pytorch_lightning.loggers" else None
         if target is None:
             continue
-        keys = {k for k in node if not k.startswith("_")} - (DATA_KEYS if node is config.get("data") else set())
+        ours = {"data": DATA_KEYS, "trainer": set(STEP_POLICIES)}
+        keys = {k for k in node if not k.startswith("_")}.difference(*(keys for name, keys in ours.items() if node is config.get(name)))
         assert keys <= set(inspect.signature(target).parameters), f"{node['_target_']}: {keys}"
 
 

@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from segexp.errors import ConfigError, NonFiniteLossError
 from segexp.functional.files import read_json
 from segexp.runs import directory
-from segexp.runs.directory import RunDirectory, find, probe
+from segexp.runs.directory import RunDirectory, probe
+from segexp.runs.find import find
 from segexp.runs.identity import identity
 
 CONFIG = OmegaConf.create(
@@ -26,7 +27,7 @@ CONFIG = OmegaConf.create(
     }
 )
 ID = identity(CONFIG)
-NEW = {"state": "running", "attempt": 1, "step": 0, "error": None}
+NEW = {"state": "running", "attempt": 1, "step": 0, "error": None, "failures": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +85,7 @@ def test_the_files_are_those_of_the_documentation(run):
 
 def test_a_run_that_was_never_begun_is_pending(run):
     assert (run.state(), run.result()) == ("pending", None)
-    assert run.read_status() == {"state": "pending", "attempt": 1, "step": 0, "error": None}
+    assert run.read_status() == {"state": "pending", "attempt": 1, "step": 0, "error": None, "failures": 0}
 
 
 def test_begin_writes_what_the_run_is(run):
@@ -101,7 +102,7 @@ def test_updates_change_only_what_they_name(run):
     begin(run)
     run.update(step=120)
     run.update(state="preempted")
-    assert read_json(run.status) == {"state": "preempted", "attempt": 1, "step": 120, "error": None}
+    assert read_json(run.status) == {"state": "preempted", "attempt": 1, "step": 120, "error": None, "failures": 0}
     with pytest.raises(ValueError, match="'finished' is none of the states"):
         run.update(state="finished")
 
@@ -122,7 +123,7 @@ def test_fail_keeps_the_traceback_and_the_parts_of_the_error(run):
     run.update(step=7)
     run.fail(NonFiniteLossError("the loss is NaN", where="step 7", fix="lower optimizer.lr"), "Traceback ...\n")
     error = {"code": "nonfinite", "what": "the loss is NaN", "where": "step 7", "fix": "lower optimizer.lr"}
-    assert read_json(run.status) == {"state": "failed", "attempt": 1, "step": 7, "error": error}
+    assert read_json(run.status) == {"state": "failed", "attempt": 1, "step": 7, "error": error, "failures": 1}
     assert run.traceback.read_text() == "Traceback ...\n"
 
 

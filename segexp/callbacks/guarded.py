@@ -1,0 +1,63 @@
+"""A tracker that fails must not end a training: one warning, and the run's own files have everything."""
+
+from __future__ import annotations
+
+import warnings
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+from pytorch_lightning.loggers.logger import Logger
+
+
+class Guarded(Logger):
+    """A logger of a config behind a guard: the first error of any kind is told once, and then it is left alone.
+
+    Args:
+        make: gives the logger; it may fail, too.
+    """
+
+    def __init__(self, make: Callable[[], Logger]) -> None:
+        super().__init__()
+        self.inner: Any = None
+        self.title = getattr(getattr(make, "func", make), "__name__", "logger")
+        self.inner = self._tried(make)
+
+    @property
+    def name(self) -> str | None:
+        return self._tried(lambda: self.inner.name) if self.inner else self.title
+
+    @property
+    def version(self) -> int | str | None:
+        return self._tried(lambda: self.inner.version) if self.inner else None
+
+    @property
+    def experiment(self) -> Any:
+        return self._tried(lambda: getattr(self.inner, "experiment", None)) if self.inner else None
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self._call("log_metrics", metrics, step)
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        self._call("log_hyperparams", params, *args, **kwargs)
+
+    def save(self) -> None:
+        self._call("save")
+
+    def finalize(self, status: str) -> None:
+        self._call("finalize", status)
+
+    def _call(self, method: str, *args: Any, **kwargs: Any) -> None:
+        if self.inner is not None:
+            self._tried(lambda: getattr(self.inner, method)(*args, **kwargs))
+
+    def _tried(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except Exception as error:  # trackers fail in every way there is: network, keys, disk
+            self.inner = None
+            warnings.warn(
+                f"{self.title} failed and is left out from here on: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2
+            )
+            print(f"warning: {self.title} failed and is left out; the run's own files have every figure", flush=True)
+            return None

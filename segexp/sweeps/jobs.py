@@ -1,0 +1,211 @@
+"""A job of a sweep: its run, what the run's directory says of it, and how its process ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from segexp.config import compose, resolve
+from segexp.errors import ConfigError, HeldError, OutOfMemoryError, SegexpError, StoppedError
+from segexp.runs.directory import RunDirectory
+from segexp.runs.lock import held
+
+STATES = ("pending", "running", "done", "failed", "held", "preempted")
+TIME_LIMIT, STOP = "time limit", "stop"  # why the driver asked a process to end
+
+
+@dataclass
+class Job:
+    """One row of a sweep.
+
+    Args:
+        number: from 1.
+        overrides: what it is composed of.
+        directory: its run; None where the config doesn't compose.
+        config: its YAML, interpolations kept.
+        settings: its sections `run` and `launcher`, resolved.
+        twin: the number of an earlier job with the same run.
+    """
+
+    number: int
+    overrides: list[str]
+    directory: RunDirectory | None = None
+    config: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    twin: int | None = None
+    state: str = "pending"
+    cause: str = ""  # of a failure, in a word or two
+    error: str = ""  # its line
+    log: Path | None = None  # stdout and stderr of its process
+    log_start: int = 0  # where those of this start begin, in bytes
+
+    @property
+    def id(self) -> str | None:
+        return self.directory.id if self.directory else None
+
+    @property
+    def again(self) -> bool:
+        """Is the run to be started from scratch, whatever its state?"""
+        return bool(self.settings["run"]["again"])
+
+    @property
+    def run(self) -> RunDirectory:
+        """The run of a job that was composed."""
+        assert self.directory is not None
+        return self.directory
+
+    def fail(self, cause: str, error: str) -> None:
+        self.state, self.cause, self.error = "failed", cause, error
+
+
+def composed(number: int, overrides: Sequence[str]) -> Job:
+    """A job with its config; one that failed already where there is none."""
+    job = Job(number, list(overrides))
+    try:
+        config = compose("train", overrides)
+        plain = resolve(config)
+        if plain["resume"]["run"]:
+            fix = "leave it out: each job goes on with its own run"
+            raise ConfigError("a sweep has many runs", where=f"resume.run={plain['resume']['run']}", fix=fix)
+        job.directory = RunDirectory.of(config, Path(plain["paths"]["outputs"]))
+    except SegexpError as error:
+        job.fail(error.code, error.line())
+        return job
+    job.config = OmegaConf.to_yaml(config, resolve=False)
+    job.settings = {"run": plain["run"], "launcher": plain["launcher"]}
+    return job
+
+
+def document(job: Job, threads: int, environment: Mapping[str, str]) -> dict[str, Any]:
+    """What the process of a job is told of it (see `segexp.sweeps.child`).
+
+    Args:
+        job: composed.
+        threads: of torch, where the job's config doesn't say.
+        environment: variables to set.
+    """
+    count = job.settings["run"]["threads"] or threads
+    environment = {**environment, "OMP_NUM_THREADS": str(count)}
+    return {"config": job.config, "overrides": job.overrides, "threads": count, "env": environment}
+
+
+# ------------------------------------------------------------------------------------------------ before and after
+
+
+def settle(job: Job) -> None:
+    """Give a job its last state if it needs no process: its run is done, or has failed as often as it may."""
+    if job.directory is None:
+        return
+    try:
+        record = job.directory.read_status()
+        if job.again:
+            return
+        if record["state"] == "done" and job.directory.result() is not None:
+            job.state = "done"
+        elif exhausted(job, record):
+            job.fail(f"{record['failures']} times", error_line(record))
+    except SegexpError as error:  # a status that can't be read
+        job.fail(error.code, error.line())
+
+
+def exhausted(job: Job, record: Mapping[str, Any]) -> bool:
+    """Has the run failed as often as it may?"""
+    return record["state"] in ("failed", "killed") and record["failures"] >= job.settings["run"]["max_attempts"]
+
+
+def error_line(record: Mapping[str, Any]) -> str:
+    """The error of a status as a line."""
+    error = record["error"] or {"code": "failed", "what": "it failed", "where": "", "fix": ""}
+    known = SegexpError(error["what"], where=error["where"], fix=error["fix"])
+    known.code = error["code"]
+    return known.line()
+
+
+def judge(job: Job, code: int, before: Mapping[str, Any], asked: str | None = None) -> None:
+    """Give a job its state after its process has ended.
+
+    Args:
+        job: its log holds what the process said.
+        code: the exit code, negative for a signal.
+        before: the run's status before the process began.
+        asked: why the driver asked it to end, if it did.
+    """
+    try:
+        if finished(job, before, code):
+            job.state = "done"
+        elif asked == STOP:
+            job.state = "pending"
+        elif code == HeldError.exit_code:
+            job.state, job.error = "held", last_error(job)
+        elif code == StoppedError.exit_code and asked is None:
+            job.state, job.error = "preempted", last_error(job)
+        else:
+            _fail(job, code, before, asked)
+    except SegexpError as error:  # a status that can't be read
+        job.fail(ending(code), error.line())
+
+
+def finished(job: Job, before: Mapping[str, Any], code: int) -> bool:
+    """Has the process of a job, or another one meanwhile, finished the run?"""
+    with suppress(SegexpError):
+        record = job.run.read_status()
+        return record["state"] == "done" and job.run.result() is not None and (code == 0 or record != before)
+    return False
+
+
+def _fail(job: Job, code: int, before: Mapping[str, Any], asked: str | None) -> None:
+    if job.run.state() == "running":  # it had no time to say how it ends
+        with suppress(HeldError), held(job.run.lock):
+            job.run.died(_told(job, asked or ending(code)))
+    record = job.run.read_status()
+    written = record if record != before and record["error"] else None
+    job.fail(_cause(code, asked, written), error_line(written) if written else last_error(job) or _told(job, asked or ending(code)))
+
+
+def _cause(code: int, asked: str | None, record: Mapping[str, Any] | None) -> str:
+    """A failure in a word or two: why it was stopped, the kind of its error, or how its process ended."""
+    error = (record or {}).get("error") or {"code": "", "what": ""}
+    if asked:
+        return asked
+    if error["code"] == OutOfMemoryError.code or "MemoryError" in error["what"]:
+        return "out of memory"
+    return ending(code) if error["code"] in ("", "failed", "killed", "unexpected") else error["code"]
+
+
+def _told(job: Job, cause: str) -> str:
+    if cause == TIME_LIMIT:
+        return f"the process was killed at the time limit of {job.settings['launcher']['time_limit']} s"
+    return f"the process ended by {cause}" if cause.startswith("SIG") else f"the process ended with {cause}"
+
+
+def ending(code: int) -> str:
+    """An exit code in words, such as `exit 3`, `SIGSEGV`, `exit 0 without a result`."""
+    if code < 0:
+        try:
+            return signal.Signals(-code).name
+        except ValueError:  # a real-time signal
+            return f"signal {-code}"
+    return f"exit {code}" if code else "exit 0 without a result"
+
+
+def last_error(job: Job) -> str:
+    """The last line of a job's log, since its start, that is an error; else empty."""
+    return next((line for line in reversed(tail(job)) if line.startswith("segexp: error[")), "")
+
+
+def tail(job: Job, size: int = 4096) -> list[str]:
+    """The last lines of a job's log, since its start, without empty ones."""
+    try:
+        with (job.log or Path()).open("rb") as file:
+            file.seek(max(job.log_start, file.seek(0, os.SEEK_END) - size))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line.strip() for line in text.replace("\r", "\n").split("\n") if line.strip()]

@@ -1,0 +1,96 @@
+"""A sweep: its jobs, and the folder that says what has become of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from segexp.functional.files import write_json
+from segexp.runs.directory import RunDirectory
+from segexp.runs.identity import DIGITS
+from segexp.sweeps.jobs import Job
+
+SLUG_LENGTH = 60
+
+
+class Sweep:
+    """The jobs of a sweep and its folder, `<outputs>/<name>/sweeps/<slug>-<id>`.
+
+    The slug names what varies. The id is a hash of the ids of the runs (of a job without one, of its overrides), so that it
+    depends neither on the order of what was typed nor on settings that change no run.
+
+    Args:
+        jobs: composed, at least one of them with a run.
+        command: as typed.
+    """
+
+    def __init__(self, jobs: Sequence[Job], command: str) -> None:
+        self.jobs, self.command = list(jobs), command
+        given = [set(job.overrides) for job in jobs]
+        self._varied = set.union(*given) - set.intersection(*given)  # what not all jobs have
+        first = next(job.directory for job in jobs if job.directory)
+        self.folder = first.path.parent / "sweeps" / f"{_slug(self._varied)}-{_id(jobs)}"
+        for job in jobs:
+            job.log = self.log(job) if job.directory else None
+
+    @property
+    def outputs(self) -> Path:
+        """The folder of all runs of the first job's outputs."""
+        return self.folder.parents[2]
+
+    def label(self, job: Job) -> str:
+        """The overrides in which a job differs from others; all of them in a sweep of one."""
+        return " ".join(text for text in job.overrides if text in self._varied) or " ".join(job.overrides) or "(no overrides)"
+
+    def log(self, job: Job) -> Path:
+        """The file for what the process of a job prints."""
+        return self.folder / "jobs" / f"{job.id}.txt"
+
+    def write(self) -> None:
+        """Write `sweep.json`: one row per job; paths are relative to the sweep's folder."""
+        for job in self.jobs:
+            if job.twin is not None:
+                self._follow(job, self.jobs[job.twin - 1])
+        write_json(self.folder / "sweep.json", {"command": self.command, "jobs": [self._row(job) for job in self.jobs]})
+
+    def _follow(self, job: Job, twin: Job) -> None:
+        job.state, job.cause, job.error = twin.state, twin.cause, twin.error
+
+    def _row(self, job: Job) -> dict[str, Any]:
+        return {
+            "overrides": job.overrides,
+            "run": job.id,
+            "path": self._relative(job.directory.path if job.directory else None),
+            "state": job.state,
+            "cause": job.cause or None,
+            "error": job.error or None,
+            "log": self._relative(job.log),
+            "same_as": job.twin,
+        }
+
+    def _relative(self, path: Path | None) -> str | None:
+        return None if path is None else os.path.relpath(path, self.folder)
+
+
+def find_twins(jobs: Sequence[Job]) -> None:
+    """Mark the jobs whose run is that of an earlier one: it is started once."""
+    seen: dict[Path, int] = {}
+    for job in jobs:
+        if isinstance(job.directory, RunDirectory):
+            number = seen.setdefault(job.directory.path, job.number)
+            job.twin = None if number == job.number else number
+
+
+def _id(jobs: Sequence[Job]) -> str:
+    runs = sorted({job.id or " ".join(job.overrides) for job in jobs})
+    return hashlib.sha256("\n".join(runs).encode()).hexdigest()[:DIGITS]
+
+
+def _slug(varied: set[str]) -> str:
+    """What varies, such as `backbone-optimizer.lr`."""
+    keys = sorted({re.split("[=@]", text.lstrip("+~"))[0] for text in varied})
+    return re.sub(r"[^a-z0-9._]+", "-", "-".join(keys).lower()).strip("-.")[:SLUG_LENGTH].strip("-.") or "one"

@@ -1,0 +1,208 @@
+"""Checkpoint files: written once, whole or not at all, verified before they count and again before they are used.
+
+`step-<n>.ckpt` has the state, `step-<n>.json` its sha256, size and step; `LAST` and `BEST` name one of them. A file is never
+rewritten: a state that is saved while the step's validation is still to come is `step-<n>-pending.ckpt`. The order of things
+on disk (state, record, pointer, only then the removal of older ones) makes the newest valid file findable after a kill at any
+moment, without the pointers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from segexp.errors import SegexpError, WeightsError
+from segexp.functional.files import read_json, sync_folder, write_atomic, write_json
+
+_NAME = re.compile(r"step-(\d+)(-pending)?")
+
+
+class CheckpointError(SegexpError):
+    """A checkpoint can't be written."""
+
+    code = "checkpoint"
+
+
+def name_of(step: int, *, pending: bool = False) -> str:
+    """The name of a step's checkpoint, without its ending."""
+    return f"step-{step}-pending" if pending else f"step-{step}"
+
+
+def write(path: Path, state: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Write a state and its record.
+
+    It is streamed to a temporary file of the same folder, synced, read back, opened as a checkpoint, and only then renamed.
+
+    Args:
+        path: `<folder>/step-<n>.ckpt`; the folder is made if it is missing.
+        state: tensors and plain containers.
+        record: joined to sha256 and size in the file beside it.
+
+    Raises:
+        CheckpointError: it can't be written or read back, or holds what a safe load refuses. What was there stays.
+    """
+    from segexp.functional.tensors import load_plain
+
+    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            stream = _Hashed(file)
+            _save(state, stream)
+            file.flush()
+            os.fsync(file.fileno())
+        if sha256(temporary) != stream.digest.hexdigest():
+            raise CheckpointError("what was read back isn't what was written", where=str(path), fix="check the disk")
+        load_plain(temporary, mmap=True)
+        size = temporary.stat().st_size
+        temporary.replace(path)
+        sync_folder(path.parent)
+        write_json(path.with_suffix(".json"), {**record, "sha256": stream.digest.hexdigest(), "size": size})
+    except OSError as error:
+        fix = "make room or mend the folder; the same command goes on from the last one"
+        raise CheckpointError(f"it can't be written: {error.strerror or error}", where=str(path), fix=fix) from error
+    except WeightsError as error:
+        fix = "let callbacks keep tensors and numbers"
+        raise CheckpointError(f"it wouldn't load again: {error.what}", where=str(path), fix=fix) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class _Hashed(io.BufferedIOBase):
+    """A file to write to, with the sha256 of what went through; keeps the error that torch's writer would swallow."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.digest = file, hashlib.sha256()
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        if self.error is not None:  # torch goes on after a failed write, and at the end only says that it failed
+            return len(data)
+        try:
+            self.file.write(data)
+        except OSError as error:
+            self.error = error
+            return len(data)
+        self.digest.update(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Torch asks for it at the end."""
+
+
+def _save(state: Mapping[str, Any], stream: _Hashed) -> None:
+    import torch  # here: to look for checkpoints takes none of it
+
+    torch.save(dict(state), stream)  # ty: ignore[invalid-argument-type]  # a writable file is all it needs
+    if stream.error is not None:
+        raise stream.error
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def listed(folder: Path) -> list[Path]:
+    """The checkpoints of a folder that have a record, newest first."""
+    found = [(path, match) for path in folder.glob("step-*.ckpt") if (match := _NAME.fullmatch(path.stem))]
+    found.sort(key=lambda item: (int(item[1][1]), item[1][2] is None), reverse=True)
+    return [path for path, _ in found if path.with_suffix(".json").is_file()]
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    """What stands beside a checkpoint: step, score, sha256, size.
+
+    Raises:
+        WeightsError: it is missing or broken.
+    """
+    try:
+        record = read_json(path.with_suffix(".json"))
+        return {"step": int(record["step"]), "sha256": str(record["sha256"]), "size": int(record["size"])} | record
+    except (OSError, SegexpError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"its record can't be read ({type(error).__name__})", where=str(path), fix="use another checkpoint") from None
+
+
+def verify(path: Path) -> None:
+    """Compare a checkpoint with its record.
+
+    Raises:
+        WeightsError: it is missing, or of another size or content.
+    """
+    record = record_of(path)
+    try:
+        size = path.stat().st_size
+        same = size == record["size"] and sha256(path) == record["sha256"]
+    except OSError as error:
+        raise WeightsError(f"it can't be read: {error.strerror}", where=str(path), fix="use another checkpoint") from None
+    if not same:
+        by_size = f"it has {size} bytes, written were {record['size']}"
+        what = by_size if size != record["size"] else "its sha256 isn't the one that was written"
+        raise WeightsError(what, where=str(path), fix="use another checkpoint")
+
+
+def newest(folder: Path) -> tuple[Path | None, list[WeightsError]]:
+    """The newest checkpoint that is what was written, and what is wrong with those that are newer."""
+    faults = []
+    for path in listed(folder):
+        try:
+            verify(path)
+            return path, faults
+        except WeightsError as error:
+            faults.append(error)
+    return None, faults
+
+
+def set_aside(path: Path) -> None:
+    """Rename a broken checkpoint, so that its step can be saved again and somebody can look at it."""
+    path.with_suffix(".json").unlink(missing_ok=True)
+    if path.exists():
+        path.replace(path.with_suffix(".ckpt.broken"))
+
+
+def point(folder: Path, which: str, name: str) -> None:
+    """Let `LAST` or `BEST` name a checkpoint."""
+    write_atomic(folder / which.upper(), name)
+
+
+def pointed(folder: Path, which: str) -> Path | None:
+    """The checkpoint that `last` or `best` names; None where nothing is named."""
+    pointer = folder / which.upper()
+    return folder / f"{pointer.read_text().strip()}.ckpt" if pointer.is_file() else None
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest `keep` steps, never the best or the last."""
+    kept = {path.stem for which in ("last", "best") if (path := pointed(folder, which))}
+    steps = list(dict.fromkeys(_step(path) for path in listed(folder)))[:keep]
+    for path in folder.glob("step-*.ckpt"):
+        if _NAME.fullmatch(path.stem) and path.stem not in kept and _step(path) not in steps:
+            path.with_suffix(".json").unlink(missing_ok=True)  # first: a file without a record doesn't count
+            path.unlink(missing_ok=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.split("-")[1])
+
+
+def require_space(folder: Path, size: int) -> None:
+    """Refuse to start where three checkpoints wouldn't fit.
+
+    Args:
+        folder: on the disk in question.
+        size: estimated bytes of one checkpoint.
+
+    Raises:
+        CheckpointError: gives the bytes needed and free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < 3 * size:
+        what = f"three checkpoints need {3 * size / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
+        raise CheckpointError(what, where=str(folder), fix="free some, or paths.outputs=<folder on another disk>")
