@@ -36,7 +36,8 @@ An override is group=option (backbone=resnet50, data=camvid) or key=value (optim
   segexp <command> --help                             more about one command
   segexp <command> --allow=<package>                  let configs call this package, too; again for another one
 
-exit codes: 0 done, 1 a job failed or was stopped, 2 the command or config is wrong, 3 non-finite loss"""
+exit codes: 0 done, 1 a job failed, 2 the command or config is wrong, 3 non-finite loss, 4 another process has the run,
+  75 stopped on request: the same command goes on"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -74,7 +74,7 @@ def resample(sample: Mapping[str, Any], window: Window) -> dict[str, Any]:
 
 
 def _nearest(source: int, target: int) -> Tensor:
-    return ((torch.arange(target, dtype=torch.float64) + 0.5) * (source / target)).long()
+    return (2 * torch.arange(target) + 1) * source // (2 * target)  # integers: a centre on an edge belongs to the pixel behind it
 
 
 def _keep(sample: dict[str, Any], names: tuple[str, ...], kept: Tensor) -> None:
