@@ -5,6 +5,8 @@ Free of torch and Hydra, so that a misspelt name is reported before either is im
 
 from __future__ import annotations
 
+import sys
+
 
 class SegexpError(Exception):
     """A failure with a known cause.
@@ -88,3 +90,32 @@ class NonFiniteLossError(SegexpError):
 
     code = "nonfinite"
     exit_code = 3
+
+
+def failed(error: BaseException, *, show_traceback: bool = False) -> int:
+    """Say of what a command failed, as the last line of stderr; returns its exit code."""
+    import traceback
+
+    shown = known(error)
+    if show_traceback:
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    print(shown.line(), file=sys.stderr, flush=True)
+    return shown.exit_code
+
+
+def known(error: BaseException) -> SegexpError:
+    """An error as one that a person can read."""
+    if isinstance(error, SegexpError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return StoppedError("stopped by the keyboard", fix="the same command goes on from here")
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return SegexpError(said, where=_origin(error), fix="errors.traceback=true shows where it comes from")
+
+
+def _origin(error: BaseException) -> str:
+    import traceback
+
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "segexp" in frame.filename]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from segexp.errors import ConfigError, SegexpError, StoppedError
+from segexp.errors import ConfigError, failed
 
 COMMANDS = {
     "train": "train and validate one run; -m sweeps over comma-separated values",
@@ -46,16 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # a busy neighbour made steps of idly spinning threads 10 x longer (measured)
     try:
         return _dispatch(_follow_allow(arguments))
-    except SegexpError as error:
-        return _fail(error, error, arguments)
-    except KeyboardInterrupt:
-        return _fail(StoppedError("stopped by the keyboard", fix="the same command goes on"), None, arguments)
     except BrokenPipeError:  # the reader of our output has gone
         sys.stderr.close()
         return 1
-    except Exception as error:  # a bug of ours or of a library: one line all the same
-        known = SegexpError(f"{type(error).__name__}: {error}", where=_origin(error), fix="errors.traceback=true shows where it comes from")
-        return _fail(known, error, arguments)
+    except (Exception, KeyboardInterrupt) as error:  # a bug of ours or of a library, too: one line all the same
+        return failed(error, show_traceback="errors.traceback=true" in arguments)
 
 
 def _follow_allow(arguments: list[str]) -> list[str]:
@@ -88,23 +83,6 @@ def _dispatch(arguments: list[str]) -> int:
         print((module.__doc__ or "").strip())
         return 0
     return module.run(rest)
-
-
-def _fail(shown: SegexpError, error: BaseException | None, arguments: list[str]) -> int:
-    if error is not None and "errors.traceback=true" in arguments:
-        import traceback
-
-        traceback.print_exception(error)
-    sys.stdout.flush()
-    print(shown.line(), file=sys.stderr)
-    return shown.exit_code
-
-
-def _origin(error: Exception) -> str:
-    import traceback
-
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "segexp" in f.filename]
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 if __name__ == "__main__":

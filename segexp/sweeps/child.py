@@ -15,9 +15,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from segexp.allow import allow
-from segexp.errors import StoppedError
+from segexp.errors import StoppedError, failed
 from segexp.functional.signals import die_with_parent
-from segexp.sweeps.failures import failed
 
 
 def main() -> int:

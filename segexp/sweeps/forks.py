@@ -58,6 +58,7 @@ class ForkServer:
     def __init__(self, *, grace: float = 60.0, output: Path | None = None) -> None:
         self.grace, self.output = grace, output
         self.ready = self.gone = False
+        self.news = False  # has any child ended since somebody set this to False?
         self._children: dict[int, ForkedProcess] = {}
         self._answers: dict[int, dict[str, Any]] = {}
         self._early: dict[int, int] = {}  # ends that came before their child was known here
@@ -144,6 +145,7 @@ class ForkServer:
         if "ready" in message:
             self.ready = True
         elif "ended" in message:
+            self.news = True
             if child := self._children.pop(message["ended"], None):
                 child.end(message["status"])
             else:

@@ -170,13 +170,13 @@ def _fail(job: Job, code: int, before: Mapping[str, Any], asked: str | None) -> 
 
 
 def _cause(code: int, asked: str | None, record: Mapping[str, Any] | None) -> str:
-    """A failure in a word or two: why it was stopped, the kind of its error, or how its process ended."""
+    """A failure in a word or two: the kind of its error, why it was stopped, or how its process ended."""
     error = (record or {}).get("error") or {"code": "", "what": ""}
-    if asked:
-        return asked
     if error["code"] == OutOfMemoryError.code or "MemoryError" in error["what"]:
         return "out of memory"
-    return ending(code) if error["code"] in ("", "failed", "killed", "unexpected") else error["code"]
+    if error["code"] in ("", "killed", StoppedError.code):
+        return asked or ending(code)
+    return ending(code) if error["code"] in (SegexpError.code, "unexpected") else error["code"]
 
 
 def _told(job: Job, cause: str) -> str:

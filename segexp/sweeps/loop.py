@@ -103,7 +103,7 @@ class Loop:
         sources = [source for source in (self.wakeup.fileno(), self.starter.fileno()) if source is not None]
         times = [one.ends if one.asked is None else one.dies for one in self.running]
         until = min([*times, self.shown + self.display.pace])
-        left = BLINK if any(lost(one.process) for one in self.running) else inf
+        left = 0.0 if self.starter.news else BLINK if any(lost(one.process) for one in self.running) else inf
         select.select(sources, [], [], max(0.0, min(until - time.monotonic(), left)))
         self.wakeup.drain()
         if time.monotonic() >= self.shown + self.display.pace:
@@ -112,8 +112,9 @@ class Loop:
 
     def _obey(self) -> None:
         """A first signal asks the jobs to stop, a second one ends them."""
-        if self.wakeup.stops:
-            for one in self.running:
+        if self.wakeup.stops and (asked := [one for one in self.running if one.asked is None]):
+            self.display.note(f"{self.wakeup.stops[0]}: waiting for {len(asked)} jobs to save their state (once more: at once)")
+            for one in asked:
                 one.ask(STOP, self.launcher.grace)
         if len(self.wakeup.stops) > 1:
             for one in self.running:
@@ -130,6 +131,7 @@ class Loop:
 
     def _collect(self) -> None:
         """Note how processes have ended."""
+        self.starter.hush()
         for one in list(self.running):
             if (code := one.process.poll()) is None:
                 continue

@@ -27,8 +27,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from segexp.errors import failed
 from segexp.sweeps.child import follow, run
-from segexp.sweeps.failures import failed
 from segexp.sweeps.processes import kill_group
 
 # What a run imports up to its first step and at its end, beside segexp itself.

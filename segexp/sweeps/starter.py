@@ -54,6 +54,16 @@ class Starter:
         """Would a start begin at once?"""
         return self.server is None or self.server.ready
 
+    @property
+    def news(self) -> bool:
+        """Was the end of a child told since `hush`? Its message has been read then: nothing will become readable for it."""
+        return self.server is not None and self.server.news
+
+    def hush(self) -> None:
+        """What has been told is known."""
+        if self.server:
+            self.server.news = False
+
     def fileno(self) -> int | None:
         """What becomes readable when there is news for `receive`; None where there is never any."""
         return self.server.fileno() if self.server else None

@@ -42,7 +42,7 @@ def until(condition, seconds=20):
 
 def test_every_end_of_a_job_has_its_name_and_the_others_finish(stubbed, capsys):
     faults = ("fine", "error", "exit_0", "leave", "leave_5", "segfault", "kill", "memory", "sleep", "sleep_deaf")
-    code = sweep(f"+loss.fault={','.join(faults)}", "launcher.jobs=3", "launcher.time_limit=1", "launcher.grace=0.3")
+    code = sweep(f"+loss.fault={','.join(faults)}", "launcher.jobs=3", "launcher.time_limit=3", "launcher.grace=1")
     out, err = capsys.readouterr()
     found, folder = rows()
     assert code == 1
@@ -62,7 +62,7 @@ def test_every_end_of_a_job_has_its_name_and_the_others_finish(stubbed, capsys):
     assert "val/miou 0.5000  4      1  +loss.fault=fine" in out
     assert "segexp: error[unexpected]: RuntimeError: a bug" in err
     assert "error[killed]: the process ended by SIGSEGV" in err
-    assert "error[killed]: the process was killed at the time limit of 1 s" in err
+    assert "error[killed]: the process was killed at the time limit of 3 s" in err
     assert err.splitlines()[-1].startswith(f"segexp: error[failed]: 9 of 10 jobs failed; {folder}; fix: segexp train -m --allow=tests ")
     for row in found[1:]:
         job = f"segexp train --allow=tests --allow=needy_part --allow=broken_part {shlex.join(row['overrides'])}"
@@ -243,8 +243,9 @@ def holder(run):
 def test_a_signal_lets_jobs_save_and_leaves_the_rest_pending(place, spawn):
     driver, pids = begin("+loss.fault=stop", "seed=range(0,5)", f"launcher.spawn={spawn}")
     driver.send_signal(signal.SIGINT)
-    _, err = driver.communicate(timeout=30)
+    out, err = driver.communicate(timeout=30)
     assert driver.returncode == 75
+    assert "SIGINT: waiting for 2 jobs to save their state (once more: at once)" in out
     assert err.splitlines()[-1].startswith("segexp: error[stopped]: stopped by SIGINT: 5 of 5 jobs are not done; ")
     found, folder = rows()
     assert [row["state"] for row in found] == ["pending"] * 5

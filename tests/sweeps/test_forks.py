@@ -101,6 +101,17 @@ def test_a_server_that_is_gone_says_so_and_its_children_end(tmp_path):
                 server.start(job(tmp_path)[1], tmp_path / "log.txt")
 
 
+def test_an_end_that_is_read_while_another_job_starts_is_news(tmp_path, monkeypatch):
+    monkeypatch.setattr("segexp.sweeps.forks.SERVER", "tests.sweeps.stub")
+    with ForkServer() as server:
+        first = server.start(job(tmp_path, "+loss.fault=leave")[1], tmp_path / "log.txt")
+        while alive(first.pid):
+            pass
+        assert (server.news, first.code) == (False, None)
+        server.start(job(tmp_path, "seed=1")[1], tmp_path / "log.txt").wait(20)
+        assert (server.news, first.code) == (True, 0)
+
+
 def test_a_driver_that_leaves_ends_the_children(tmp_path, monkeypatch):
     monkeypatch.setattr("segexp.sweeps.forks.SERVER", "tests.sweeps.stub")
     made, told = job(tmp_path, "+loss.fault=stop")

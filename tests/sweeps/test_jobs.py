@@ -6,10 +6,9 @@ import sys
 
 import pytest
 
-from segexp.errors import StoppedError
+from segexp.errors import StoppedError, failed, known
 from segexp.runs.directory import RunDirectory
 from segexp.runs.lock import held
-from segexp.sweeps.failures import failed, known
 from segexp.sweeps.jobs import STOP, TIME_LIMIT, Job, composed, document, ending, judge, settle
 from tests.sweeps.conftest import SMALL
 
@@ -119,6 +118,15 @@ def test_a_failure_that_was_written_down_is_told_with_its_kind(job):
     job.log.write_text(job.log.read_text() + "segexp: error[data]: no disk\nbye\n")
     judge(job, 1, job.run.read_status())
     assert job.error == "segexp: error[data]: no disk"
+
+
+def test_what_failed_by_itself_at_its_time_limit_keeps_its_own_error(job):
+    write(job, state="failed", failures=1, error={"code": "data", "what": "no disk", "where": "", "fix": ""})
+    judge(job, 1, STATUS, TIME_LIMIT)
+    assert job.cause == "data"
+    write(job, state="preempted", error={"code": "stopped", "what": "stopped by SIGTERM", "where": "step 3", "fix": "go on"})
+    judge(job, 75, STATUS, TIME_LIMIT)
+    assert (job.cause, job.error) == (TIME_LIMIT, "segexp: error[stopped]: stopped by SIGTERM; step 3; fix: go on")
 
 
 def test_codes_in_words():
