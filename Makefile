@@ -35,13 +35,15 @@ types: $(READY)  ## static types
 wheel: $(READY)  ## build, install into an empty environment, run one step away from the checkout
 	$(BIN)/python -m tests.wheel
 
-bench: $(READY)  ## paired timings: framework overhead; camvid with SEGEXP_SHARED
+bench: $(READY)  ## timings: framework overhead, start, sweeps, checkpoints; camvid with SEGEXP_SHARED
 	$(BIN)/python -m tests.benchmarks.overhead
 	$(BIN)/python -m tests.benchmarks.start
+	$(BIN)/python -m tests.benchmarks.launch
+	$(BIN)/python -m tests.benchmarks.checkpoint
 	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.camvid
 
-soak: $(READY)  ## the same run three times under other workers, caches and threads of loading: one result
-	$(BIN)/python -m tests.soak
+soak: $(READY)  ## the proof that nothing is lost: hundreds of kills, stops and starts, one result; goes on where it was stopped
+	$(ONE_THREAD) $(BIN)/python -m tests.soak
 
 clean:  ## remove what was built (runs under outputs/ stay)
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -71,7 +71,8 @@ class Task(LightningModule):
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, float] = {}
         self.skip_nonfinite, self.skipped = skip_nonfinite, 0
-        self.shape: tuple[int, ...] = ()  # of the images of the training batch that is in work
+        self.shape: tuple[int, ...] = ()  # of the images of the batch that is in work...
+        self.evaluates = False  # ... and whether it is one of an evaluation
         self.buffers_before: dict[str, Tensor] = {}
         self.groups: list[dict[str, Any]] = []  # of the optimizer as it was made
         self.run_state: dict[str, Any] = {}  # what the checkpoint callback says of the run, on its way into the checkpoint
@@ -96,7 +97,7 @@ class Task(LightningModule):
         renew(optimizer, self.trainer.lr_scheduler_configs[0].scheduler, self.groups)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        self.shape = tuple(batch.images.shape)
+        self.shape, self.evaluates = tuple(batch.images.shape), False
         if self.skip_nonfinite:
             self.buffers_before = {name: value.clone() for name, value in self.model.named_buffers()}
         torch.manual_seed(key(self.seed, "step", self.global_step, batch_idx, self.global_rank))
@@ -105,14 +106,14 @@ class Task(LightningModule):
         sums = self.loss(self.model(batch.images, batch.sizes, batch.targets), batch)
         parts = scale(sums, totals(batch.counts, self.device), world() * self.trainer.accumulate_grad_batches)
         loss = torch.stack(list(parts.values())).sum()
+        values = {"train/loss": loss.detach()} | {f"train/loss/{name}": part.detach() for name, part in parts.items()}
+        rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
+        self.log_dict(values | {"train/lr": rate}, batch_size=len(batch.ids))  # of a step that is left out too: else the last one's
         if not torch.isfinite(loss):
             error = self._non_finite(loss.detach(), {name: part.detach() for name, part in parts.items()}, batch)
             if self.skipped >= self.skip_nonfinite:
                 raise error
             return self._skip(error)
-        values = {"train/loss": loss.detach()} | {f"train/loss/{name}": part.detach() for name, part in parts.items()}
-        rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
-        self.log_dict(values | {"train/lr": rate}, batch_size=len(batch.ids))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Evaluated:
@@ -135,6 +136,7 @@ class Task(LightningModule):
         self._report("test")
 
     def _evaluate(self, batch: Batch) -> Evaluated:
+        self.shape, self.evaluates = tuple(batch.images.shape), True
         features = self.model.features(batch.images, batch.sizes)
         output = self.model.head(features, batch.sizes, batch.targets)
         for name, value in self.loss(output, batch).items():

@@ -9,9 +9,10 @@ import torch
 from segexp.build import build, chain, stages, trainer
 from segexp.callbacks.evaluation import RunInfo
 from segexp.config import compose
-from segexp.errors import ConfigError, NonFiniteLossError, WiringError
+from segexp.errors import ConfigError, NonFiniteLossError, StoppedError, WiringError
 from segexp.task import scale, totals
 from segexp.weights.load import read_state
+from tests.runs.planned import Planned, folder_of, hurry, poisons, read, run, signals, weights
 
 SMALL = [
     "data.height=32",
@@ -96,6 +97,75 @@ def test_a_loss_that_is_not_finite_stops_with_step_samples_and_what_to_try(tmp_p
     assert "learning rate" in error.what
     assert error.where.startswith("samples train/")
     assert "optimizer.lr=" in error.fix
+
+
+# ------------------------------------------------------------------ batches that aren't finite, in a whole run
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    hurry(monkeypatch)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_batch_of_a_loss_that_is_not_finite_is_kept_and_checkpoints_stay_clean(tmp_path):
+    with pytest.raises(NonFiniteLossError) as caught:
+        run(tmp_path, plan={("train", 5): poisons()})
+    folder = folder_of(tmp_path)
+    kept = torch.load(folder / "nonfinite-step-5.pt", weights_only=True)
+    assert caught.value.where == f"samples {', '.join(kept['ids'])}, kept in {folder}/nonfinite-step-5.pt"
+    assert tuple(kept["ids"]) == Planned.batch.ids
+    assert torch.equal(kept["images"].isnan(), torch.ones(2, 3, 32, 48, dtype=torch.bool))
+    assert torch.equal(kept["targets"][1]["semantic"], Planned.batch.targets[1].semantic)
+    status = read(folder, "status.json")
+    assert (status["state"], status["step"], status["error"]["code"]) == ("failed", 4, "nonfinite")
+    assert weights(folder).isfinite().all()
+
+
+def parts(module):
+    return {name: value.clone() for name, value in module.model.state_dict().items()}
+
+
+@pytest.mark.usefixtures("quick")
+def test_steps_that_are_left_out_change_neither_weights_nor_running_statistics(tmp_path):
+    before, after, bad = [], [], poisons()
+
+    def poison(trainer, module):
+        before.append(parts(module))
+        bad(trainer, module)
+
+    plan = {("train", 2): poison, ("train", 3): lambda _, module: after.append(parts(module)), ("train", 5): poisons()}
+    outcome = run(tmp_path, "trainer.skip_nonfinite=2", plan=plan)
+    assert "net.1.running_mean" in "".join(before[0])
+    assert all(torch.equal(value, after[0][name]) for name, value in before[0].items())
+    assert outcome.result["steps"] == 8
+    folder = folder_of(tmp_path)
+    assert weights(folder).isfinite().all()
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    losses = {line["step"]: line["value"] for line in lines if line["name"] == "train/loss"}
+    assert list(losses) == list(range(8))
+    assert [step for step, value in losses.items() if value is None] == [2, 5]  # NaN, not the value of the step before
+    assert (folder / "log.txt").read_text().count("left out (") == 2
+    assert sorted(path.name for path in folder.glob("nonfinite-*")) == ["nonfinite-step-2.pt", "nonfinite-step-5.pt"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_so_many_steps_may_be_left_out_and_the_count_survives_a_resume(tmp_path):
+    with pytest.raises(StoppedError):
+        run(tmp_path, "trainer.skip_nonfinite=2", plan={("train", 1): poisons(), ("train", 2): poisons(), ("train", 3): signals()})
+    with pytest.raises(NonFiniteLossError, match="at step 6"):
+        run(tmp_path, "trainer.skip_nonfinite=2", plan={("train", 6): poisons()})
+    assert Planned.steps == [4, 5, 6]
+
+
+@pytest.mark.usefixtures("quick")
+def test_of_a_window_only_the_batch_that_is_not_finite_is_left_out(tmp_path):
+    states = []
+    plan = {("train", step): lambda _, module: states.append(parts(module)) for step in (0, 2)} | {("train", 1): poisons()}
+    run(tmp_path, "trainer.skip_nonfinite=1", "trainer.accumulate_grad_batches=2", "trainer.max_epochs=1", plan=plan)
+    assert Planned.steps == [0, 0, 1, 1]
+    assert weights(folder_of(tmp_path)).isfinite().all()
+    assert not torch.equal(weights(folder_of(tmp_path)), torch.cat([value.flatten().double() for value in states[1].values()]))
 
 
 def test_chains_that_do_not_fit_are_refused_before_data_are_opened(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from argparse import Namespace
 from collections.abc import Callable
@@ -20,7 +21,7 @@ class Guarded(Logger):
     def __init__(self, make: Callable[[], Logger]) -> None:
         super().__init__()
         self.inner: Any = None
-        self.title = getattr(getattr(make, "func", make), "__name__", "logger")
+        self.title = _title(make)
         self.inner = self._tried(make)
 
     @property
@@ -61,3 +62,10 @@ class Guarded(Logger):
             )
             print(f"warning: {self.title} failed and is left out; the run's own files have every figure", flush=True)
             return None
+
+
+def _title(make: Any) -> str:
+    """The name of the class that is made; a partial of a config is a partial of a partial."""
+    while isinstance(make, functools.partial):
+        make = make.func
+    return getattr(make, "__name__", "logger")

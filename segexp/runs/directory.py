@@ -227,7 +227,7 @@ class RunDirectory:
             raise ConfigError(
                 f"the folder belongs to the run {found}, not to {run_id}",
                 where=str(self.path),
-                fix="move the folder away, or choose another with paths.outputs=<folder>",
+                fix="leave resume.run out, move the folder away, or choose another with paths.outputs=<folder>",
             )
 
     def _put_away(self) -> int:

@@ -89,13 +89,24 @@ def refuse_other_versions(manifest: Mapping[str, Any], *, allow: bool, where: Pa
     return changes
 
 
-def refuse_other_data(manifest: Mapping[str, Any], fingerprint: str, allowed: Sequence[str], where: str) -> None:
-    """Refuse to go on with other data than the run began with.
+def refuse_other_data(manifest: Mapping[str, Any], fingerprint: str, allowed: Sequence[str], where: str) -> Changes:
+    """Refuse to go on with other data than the run began with, unless it is allowed; returns what differs.
 
     Raises:
         DataError: gives both fingerprints.
     """
     then = manifest.get("data")
-    if then and then != fingerprint and "data" not in allowed:
+    if not then or then == fingerprint:
+        return {}
+    if "data" not in allowed:
         what = f"the data aren't those that the run began with: fingerprint {fingerprint[:12]}, then {then[:12]}"
         raise DataError(what, where=where, fix="restore the files, start anew (run.again=true), or resume.override=[data]")
+    return {"data": (then[:12], fingerprint[:12])}
+
+
+def other_threads(manifest: Mapping[str, Any], threads: int) -> str | None:
+    """What is said of another number of threads of torch than the run had; None where it is the same, or unknown."""
+    then = manifest.get("threads")
+    if then in (None, threads):
+        return None
+    return f"the run began with {then} threads of torch, and now has {threads}: sums differ in their last bits"

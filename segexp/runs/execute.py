@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segexp.config import resolve
-from segexp.errors import OutOfMemoryError, SegexpError, StoppedError
+from segexp.errors import ConfigError, OutOfMemoryError, SegexpError, StoppedError, WeightsError
 from segexp.functional.files import read_json, remove_orphans
 from segexp.functional.signals import Stop
 from segexp.runs.directory import RunDirectory, probe
-from segexp.runs.drift import code_changed, listed, refuse_other_data, version_changes
+from segexp.runs.drift import code_changed, config_changes, listed, refuse_other_data, version_changes
 from segexp.runs.lock import describe, held
 from segexp.runs.manifest import update_manifest
+from segexp.runs.memory import explained
 from segexp.runs.start import Start, cut, place, start
 from segexp.weights.checkpoints import listed as checkpoints
 from segexp.weights.checkpoints import newest, pointed, record_of, require_space
@@ -53,7 +54,7 @@ def execute(config: DictConfig, overrides: Sequence[str] = ()) -> Outcome:
     resolve(config)  # a key without a value is said before anything is written
     directory = place(config)
     if (result := finished(directory)) is not None and not config.run.again:
-        return Outcome(directory, result, ran=False)
+        return _told(config, directory, result)
     probe(directory.outputs)
     directory.path.mkdir(parents=True, exist_ok=True)
     with held(directory.lock) as died:
@@ -61,7 +62,7 @@ def execute(config: DictConfig, overrides: Sequence[str] = ()) -> Outcome:
             print(f"taking over from {describe(died)}, which is gone", flush=True)
         remove_orphans(directory.path)
         if (result := _complete(directory)) is not None and not config.run.again:
-            return Outcome(directory, result, ran=False)
+            return _told(config, directory, result)
         begun = start(directory, config, overrides)
         print(f"run {directory.id}, attempt {begun.attempt}{_from(begun)}: {directory.path}", flush=True)
         return Outcome(directory, _attempt(config, directory, begun), ran=True)
@@ -70,6 +71,14 @@ def execute(config: DictConfig, overrides: Sequence[str] = ()) -> Outcome:
 def finished(directory: RunDirectory) -> dict[str, Any] | None:
     """The result of a run that is done; None of any other."""
     return directory.result() if directory.state() == "done" else None
+
+
+def _told(config: DictConfig, directory: RunDirectory, result: dict[str, Any]) -> Outcome:
+    """The result of a run that is done; `resume.run` may name one of another config, of which it isn't the result."""
+    if config.resume.run and (changes := config_changes(directory.config, config)):
+        fix = f"weights.file=run:{directory.id} starts a run of this config from its weights"
+        raise ConfigError(f"the run is done, with another config: {listed(changes)}", where=str(directory.path), fix=fix)
+    return Outcome(directory, result, ran=False)
 
 
 def drifted(config: DictConfig, directory: RunDirectory) -> str | None:
@@ -105,8 +114,6 @@ def _from(begun: Start) -> str:
 
 def _attempt(config: DictConfig, directory: RunDirectory, begun: Start) -> dict[str, Any]:
     """Run, and write down how it ended."""
-    from segexp.report.page import write_report
-
     stop = Stop()
     stop.install()
     try:
@@ -116,7 +123,8 @@ def _attempt(config: DictConfig, directory: RunDirectory, begun: Start) -> dict[
         return result
     except (StoppedError, KeyboardInterrupt) as error:
         stopped = error if isinstance(error, StoppedError) else stop.error(str(directory.path))
-        directory.update(state="preempted", step=_last_step(directory), error=stopped.as_dict())
+        with suppress(OSError):  # without a word of how it ended, it goes on all the same
+            directory.update(state="preempted", step=_last_step(directory), error=stopped.as_dict())
         raise stopped from error
     except SystemExit as error:
         known = SegexpError(f"sys.exit({error.code}) within the run", where=str(directory.traceback), fix="see traceback.txt")
@@ -127,8 +135,17 @@ def _attempt(config: DictConfig, directory: RunDirectory, begun: Start) -> dict[
         raise
     finally:
         stop.restore()
-        with suppress(OSError):  # a page that can't be written must not hide why the run failed
-            write_report(directory.path)
+        _report(directory)
+
+
+def _report(directory: RunDirectory) -> None:
+    """Write the page; one that can't be written must neither fail a run nor hide why it failed."""
+    from segexp.report.page import write_report
+
+    try:
+        write_report(directory.path)
+    except Exception as error:
+        print(f"warning: no report.html was written ({type(error).__name__}: {error}); segexp report writes it", flush=True)
 
 
 def _fail(directory: RunDirectory, error: BaseException) -> None:
@@ -138,8 +155,10 @@ def _fail(directory: RunDirectory, error: BaseException) -> None:
 
 
 def _last_step(directory: RunDirectory) -> int:
-    found = checkpoints(directory.checkpoints)
-    return record_of(found[0])["step"] if found else 0
+    for path in checkpoints(directory.checkpoints):
+        with suppress(WeightsError):  # of a broken record the next start tells
+            return record_of(path)["step"]
+    return 0
 
 
 # ------------------------------------------------------------------------------------------------ the training
@@ -153,16 +172,18 @@ def fit(config: DictConfig, directory: RunDirectory, begun: Start, stop: Stop) -
 
     prepare(config)
     stop.check(str(directory.path))
-    run = RunInfo(directory.path, config.monitor, stop, changed=tuple(config.resume.override))
+    changed = read_json(directory.manifest).get("changed", ())
+    run = RunInfo(directory.path, config.monitor, stop, changed=tuple(changed))
     began = time.monotonic()
     experiment, lightning = _trained(config, directory, begun.checkpoint, run)
     task, data = experiment.task, experiment.datamodule
     steps = lightning.global_step
-    if task.evaluated_at != steps:  # the last epoch wasn't one with a validation
-        lightning.validate(task, datamodule=data, verbose=False)
-    seconds = time.monotonic() - began
-    if "test" in experiment.dataset.splits:
-        lightning.test(task, datamodule=data, verbose=False)
+    with explained(config, task):
+        if task.evaluated_at != steps:  # the last epoch wasn't one with a validation
+            lightning.validate(task, datamodule=data, verbose=False)
+        seconds = time.monotonic() - began
+        if "test" in experiment.dataset.splits:
+            lightning.test(task, datamodule=data, verbose=False)
     directory.update(step=steps)
     return task.figures | _summary(config, directory, task) | {"steps": steps, "seconds": round(seconds, 2)}
 
@@ -171,37 +192,33 @@ def _trained(config: DictConfig, directory: RunDirectory, checkpoint: Path | Non
     """Train to the end; where memory runs out and the config wants it, go on with smaller pieces of each batch."""
     from segexp.build import trainer
 
-    pieces = read_json(directory.manifest).get("pieces", 1)
+    size = config.data.loader.batch_size
+    pieces = min(size, read_json(directory.manifest).get("pieces", 1))
     while True:
         experiment = _built(config, directory, fresh=checkpoint is None)
         experiment.datamodule.pieces = pieces
         lightning = trainer(config, run, training=True, pieces=pieces)
         try:
-            lightning.fit(experiment.task, datamodule=experiment.datamodule, ckpt_path=checkpoint)
+            with explained(config, experiment.task, pieces=pieces):
+                lightning.fit(experiment.task, datamodule=experiment.datamodule, ckpt_path=checkpoint)
             return experiment, lightning
-        except BaseException as error:
-            if not _out_of_memory(error):
+        except OutOfMemoryError as error:
+            if config.trainer.on_oom != "halve" or experiment.task.evaluates or pieces >= size:
                 raise
-            known = _memory_error(config, experiment, pieces, lightning.global_step)
-            if config.trainer.on_oom != "halve" or pieces * 2 > config.data.loader.batch_size:
-                raise known from error
-        pieces, checkpoint = _halve(directory, pieces, known, experiment, lightning)
+            said = error.what
         del experiment, lightning
+        pieces = min(2 * pieces, size)
+        checkpoint = _cut_batches(directory, pieces, said)
 
 
 def _built(config: DictConfig, directory: RunDirectory, *, fresh: bool) -> Experiment:
-    """The parts of the experiment; refuses other data than the run began with, and a disk that is too small."""
+    """The parts of the experiment, noted in the manifest; refuses a disk that is too small."""
     import torch
 
     from segexp.build import build
 
-    was = read_json(directory.manifest)
     experiment = build(config, weights=fresh)
-    task, fingerprint = experiment.task, experiment.dataset.fingerprint()
-    refuse_other_data(was, fingerprint, tuple(config.resume.override), str(directory.path))
-    threads = torch.get_num_threads()
-    if not fresh and was["threads"] not in (None, threads):
-        _other_threads(config, was["threads"], threads)
+    task, fingerprint, threads = experiment.task, experiment.dataset.fingerprint(), torch.get_num_threads()
     found = {"spec": task.data.to_dict(), "data": fingerprint, "frozen": experiment.frozen, "threads": threads}
     update_manifest(directory.manifest, found | ({"parent": experiment.parent} if fresh else {}))
     weights = sum(value.numel() * value.element_size() for value in task.model.state_dict().values())
@@ -209,52 +226,20 @@ def _built(config: DictConfig, directory: RunDirectory, *, fresh: bool) -> Exper
     return experiment
 
 
-def _other_threads(config: DictConfig, then: int, now: int) -> None:
-    said = f"the run began with {then} threads of torch, and now has {now}: sums differ in their last bits"
-    if config.determinism == "strict":
-        raise SegexpError(said, where="determinism=strict", fix=f"run.threads={then}")
-    print(f"note: {said}; run.threads={then} keeps them", flush=True)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    texts = ("can't allocate memory", "out of memory")
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
-    )
-
-
-def _memory_error(config: DictConfig, experiment: Experiment, pieces: int, step: int) -> OutOfMemoryError:
-    loader, batch = config.data.loader, experiment.task.shape
-    size = f"{batch[0]} x {batch[2]}x{batch[3]}" if batch else f"{loader.batch_size // pieces}"
-    accumulate = config.trainer.accumulate_grad_batches
-    smaller = f"data.loader.batch_size={max(1, loader.batch_size // 2)} trainer.accumulate_grad_batches={2 * accumulate}"
-    return OutOfMemoryError(
-        f"the memory is too small for step {step} with a batch of {size}",
-        where=f"data.loader.batch_size={loader.batch_size}, augmentation.size",
-        fix=f"trainer.on_oom=halve, or {smaller} (the same effective batch), or smaller crops",
-    )
-
-
-def _halve(
-    directory: RunDirectory, pieces: int, error: OutOfMemoryError, experiment: Experiment, lightning: Any
-) -> tuple[int, Path | None]:
-    """Note that batches are cut into twice as many pieces from the newest checkpoint on, and free what was taken."""
+def _cut_batches(directory: RunDirectory, pieces: int, said: str) -> Path | None:
+    """Note that batches are cut into so many pieces from the newest checkpoint on, and free what was taken."""
     import gc
 
     import torch
 
-    checkpoint, _ = newest(directory.checkpoints)
-    step = record_of(checkpoint)["step"] if checkpoint else 0
-    print(f"{error.what}: going on from step {step} with batches in {2 * pieces} pieces, accumulated", flush=True)
-    experiment.task.zero_grad(set_to_none=True)
-    lightning.optimizers = []
     gc.collect()
     torch.cuda.empty_cache()
+    checkpoint, _ = newest(directory.checkpoints)
+    step = record_of(checkpoint)["step"] if checkpoint else 0
+    print(f"{said}: going on from step {step} with batches in {pieces} pieces, accumulated", flush=True)
     cut(directory.metrics, checkpoint)
-    update_manifest(directory.manifest, {"pieces": 2 * pieces, "pieces_since": step})
-    return 2 * pieces, checkpoint
+    update_manifest(directory.manifest, {"pieces": pieces, "pieces_since": step})
+    return checkpoint
 
 
 def _summary(config: DictConfig, directory: RunDirectory, task: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,20 @@ from omegaconf import DictConfig
 from segexp.errors import ConfigError, SegexpError, WeightsError
 from segexp.functional.files import read_json
 from segexp.runs.directory import RunDirectory
-from segexp.runs.drift import config_changes, listed, refuse_other_config, refuse_other_versions
+from segexp.runs.drift import (
+    Changes,
+    config_changes,
+    listed,
+    other_threads,
+    refuse_other_config,
+    refuse_other_data,
+    refuse_other_versions,
+)
 from segexp.runs.find import find
+from segexp.runs.identity import identity
 from segexp.runs.manifest import manifest, now, update_manifest
-from segexp.weights.checkpoints import newest, record_of, set_aside
+from segexp.weights.checkpoints import listed as listed_checkpoints
+from segexp.weights.checkpoints import newest, point, pointed, record_of, set_aside
 
 MODES = ("auto", "must", "never")
 
@@ -46,7 +56,8 @@ def start(directory: RunDirectory, config: DictConfig, overrides: Sequence[str])
 
     Raises:
         SegexpError: the run has used up its attempts, or there is no valid checkpoint where one must be; nothing was changed.
-        ConfigError: config or versions aren't those of the run.
+        ConfigError: config, versions or threads aren't those of the run; nothing was changed.
+        DataError: the data aren't; nothing was changed.
     """
     status = directory.read_status()
     begun = status["state"] in ("running", "preempted", "failed", "killed")
@@ -57,48 +68,82 @@ def start(directory: RunDirectory, config: DictConfig, overrides: Sequence[str])
     if status["state"] in ("failed", "killed") and status["failures"] >= config.run.max_attempts:
         raise exhausted(status)
     was: dict[str, Any] = read_json(directory.manifest)
-    allowed = tuple(config.resume.override)
-    changes = config_changes(directory.config, config)
-    refuse_other_config(changes, allowed, directory.path)
-    versions = refuse_other_versions(was, allow=config.resume.allow_env_change, where=directory.path)
-    checkpoint = _usable(directory, config.resume.mode)
+    changes = _allowed_changes(directory, config, was)
+    checkpoint, faults = _usable(directory, config.resume.mode)
+    if checkpoint:
+        _refuse_other_threads(config, was)
+        _leave_out(faults, checkpoint)
     step = record_of(checkpoint)["step"] if checkpoint else 0
     cut(directory.metrics, checkpoint)
+    _note(directory, was, step, changes)  # before the config is stored: what has changed can't be seen afterwards
     go_on = directory.retry if status["state"] in ("failed", "killed") else directory.resume
-    attempt = go_on(config, overrides, step)
-    note = {"time": now(), "step": step}
-    if changes or versions:
-        note["changed"] = listed(changes | versions)
-    update_manifest(directory.manifest, {"resumed": [*was.get("resumed", []), note]})
-    return Start(attempt, checkpoint)
+    return Start(go_on(config, overrides, step), checkpoint)
 
 
-def exhausted(status: dict[str, Any]) -> SegexpError:
+def _allowed_changes(directory: RunDirectory, config: DictConfig, was: Mapping[str, Any]) -> Changes:
+    """What differs from when the run began and may: keys of the config, versions, the data."""
+    allowed, where = tuple(config.resume.override), directory.path
+    changes = config_changes(directory.config, config)
+    refuse_other_config(changes, allowed, where)
+    versions = refuse_other_versions(was, allow=config.resume.allow_env_change, where=where)
+    data: Changes = {}
+    if was.get("data"):
+        from segexp.build import open_dataset  # takes torch: the cheap refusals come first
+
+        data = refuse_other_data(was, open_dataset(config).fingerprint(), allowed, str(where))
+    return changes | versions | data
+
+
+def _refuse_other_threads(config: DictConfig, was: Mapping[str, Any]) -> None:
+    import torch
+
+    if said := other_threads(was, config.run.threads or torch.get_num_threads()):
+        if config.determinism == "strict":
+            raise ConfigError(said, where="determinism=strict", fix=f"run.threads={was['threads']}")
+        print(f"note: {said}; run.threads={was['threads']} keeps them", flush=True)
+
+
+def _note(directory: RunDirectory, was: Mapping[str, Any], step: int, changes: Changes) -> None:
+    """Record in the manifest that the run goes on, and in what it isn't what it was, now or since an earlier time."""
+    note = {"time": now(), "step": step} | ({"changed": listed(changes)} if changes else {})
+    changed = sorted({*was.get("changed", ()), *changes})
+    update_manifest(directory.manifest, {"resumed": [*was.get("resumed", ()), note], "changed": changed})
+
+
+def exhausted(status: Mapping[str, Any]) -> SegexpError:
     """The failure of a run that isn't started any more."""
-    error = status["error"] or {"what": "it failed", "where": "", "fix": ""}
-    again = "run.again=true starts it again"
-    fix = f"{error['fix']}; {again}" if error["fix"] else again
-    return SegexpError(f"the run failed {status['failures']} times: {error['what']}", where=error["where"], fix=fix)
+    error, failures = status["error"] or {"what": "it failed", "where": "", "fix": ""}, status["failures"]
+    more = f"run.max_attempts={failures + 1} goes on from its last checkpoint, run.again=true starts from scratch"
+    fix = f"{error['fix']}; {more}" if error["fix"] else more
+    return SegexpError(f"the run failed {failures} times: {error['what']}", where=error["where"], fix=fix)
 
 
 def _begin(directory: RunDirectory, config: DictConfig, overrides: Sequence[str]) -> int:
-    return directory.begin(config, overrides, manifest(config, directory.id, overrides, threads=config.run.threads))
+    return directory.begin(config, overrides, manifest(config, identity(config), overrides, threads=config.run.threads))
 
 
-def _usable(directory: RunDirectory, mode: str) -> Path | None:
-    """The newest valid checkpoint; broken ones are renamed. None where none was ever written."""
+def _usable(directory: RunDirectory, mode: str) -> tuple[Path | None, list[WeightsError]]:
+    """The newest valid checkpoint and what is wrong with newer ones; None where none was ever written."""
     found, faults = newest(directory.checkpoints)
+    last = pointed(directory.checkpoints, "last")
+    if last and last not in listed_checkpoints(directory.checkpoints):  # it has been there: LAST is written after it
+        faults = [WeightsError("it or its record is gone", where=str(last), fix="use another checkpoint"), *faults]
     if found is None and faults:
-        what = f"none of the run's {len(faults)} checkpoints is valid; the newest: {faults[0].what}"
+        what = f"none of the run's checkpoints is valid; {Path(faults[0].where).name}: {faults[0].what}"
         raise WeightsError(what, where=str(directory.checkpoints), fix="restore one, or start from scratch: resume.mode=never")
     if found is None and mode == "must":
         raise _no_checkpoint(directory, "the run was interrupted before its first checkpoint")
+    return found, faults
+
+
+def _leave_out(faults: Sequence[WeightsError], found: Path) -> None:
+    """Say which checkpoints are broken, rename them, and let `LAST` name the one that is used."""
     for fault in faults:
-        print(
-            f"warning: {Path(fault.where).name} is left out: {fault.what}; going back to {found.stem if found else 'nothing'}", flush=True
-        )
-        set_aside(Path(fault.where))
-    return found
+        path = Path(fault.where)
+        print(f"warning: {path.name} is left out: {fault.what}; going back to {found.stem}", flush=True)
+        set_aside(path)
+    if faults:
+        point(found.parent, "last", found.stem)
 
 
 def _no_checkpoint(directory: RunDirectory, why: str) -> WeightsError:

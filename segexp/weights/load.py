@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from segexp.errors import WeightsError
 from segexp.functional.tensors import load_plain
 
+HEAD = "head."  # what the names of a head's weights begin with
+
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file, or of a torch file of plain tensors; of a run's checkpoint those of the model.
@@ -58,7 +60,10 @@ def load_model(model: nn.Module, path: Path, *, without: str | None = None) -> N
     if missing or extra or shapes:
         parts = (("missing", missing), ("left over", extra), ("of another shape", shapes))
         text = ", ".join(f"{len(names)} {kind} (first {names[0]})" for kind, names in parts if names)
-        raise WeightsError(f"the weights don't fit the model: {text}", where=str(path), fix="drop the overrides that change the model")
+        fix = "drop the overrides that change the model"
+        if all(name.startswith(HEAD) for name in (*missing, *extra, *shapes)):
+            fix += "; to train from these weights with another head or other classes: weights.skip_head=true"
+        raise WeightsError(f"the weights don't fit the model: {text}", where=str(path), fix=fix)
     model.load_state_dict(state)
 
 
