@@ -11,8 +11,9 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from types import ModuleType
 from typing import Any
@@ -77,6 +78,11 @@ def allow(*prefixes: str) -> None:
 def allowed() -> tuple[str, ...]:
     """What `allow` added, for the child processes of a program."""
     return _added
+
+
+def command(overrides: Sequence[str], *flags: str) -> str:
+    """A `segexp train` command, ready to paste, with what was allowed."""
+    return shlex.join(["segexp", "train", *flags, *(f"--allow={prefix}" for prefix in allowed()), *overrides])
 
 
 def located(target: Any, key: str = "") -> Callable[..., Any]:

@@ -38,6 +38,7 @@ from segexp.probe import check_levels, unreached
 from segexp.runs.directory import RunDirectory
 from segexp.runs.find import find
 from segexp.runs.recompose import recompose
+from segexp.runs.settings import check_settings
 from segexp.task import Task
 from segexp.types import DataSpec, FeatureSpec
 from segexp.weights.checkpoints import newest, pointed, sha256
@@ -202,8 +203,14 @@ def trainer(config: DictConfig, run: RunInfo, *, training: bool, pieces: int = 1
     """
     section = {name: value for name, value in resolve(config)["trainer"].items() if name not in STEP_POLICIES}
     section["accumulate_grad_batches"] = section.get("accumulate_grad_batches", 1) * pieces
+    for name in ("limit_train_batches", "val_check_interval"):  # which Lightning counts in pieces
+        if isinstance(section.get(name), int):
+            section[name] *= pieces
     callbacks = [c(run) if isinstance(c, functools.partial) else c for c in _parts(config.callbacks)]
     callbacks.sort(key=lambda callback: not isinstance(callback, Checkpoint))  # first: see there
+    if training and not any(isinstance(callback, Checkpoint) for callback in callbacks):
+        fix = "leave callbacks.checkpoint as it is; callbacks.checkpoint.every_n_train_steps=<many> writes few"
+        raise ConfigError("a run without checkpoints can't be stopped or go on", where="callbacks", fix=fix)
     if not training:
         callbacks = [c for c in callbacks if isinstance(c, EvaluationCallback)]
     loggers: list[Logger] = [MetricsFile(run.folder / "metrics.jsonl")] if training else []
@@ -225,8 +232,7 @@ def prepare(config: DictConfig) -> None:
     """Set what holds for the whole process: threads and determinism."""
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
-    if config.determinism not in ("order", "strict"):
-        raise ConfigError("no such determinism", where=f"determinism={config.determinism}", fix="determinism=order|strict")
+    check_settings(config)
     torch.use_deterministic_algorithms(config.determinism == "strict")
 
 
@@ -307,6 +313,9 @@ def _weights_file(source: str, outputs: Path) -> Path:
     if not source.startswith("run:"):
         return Path(source)
     run = find(source.removeprefix("run:"), outputs)
+    if (state := run.state()) != "done":
+        fix = f"finish it first, or name one of its checkpoints: {run.checkpoints}/step-<n>.ckpt"
+        raise WeightsError(f"the run is {state}: its last weights are still to come", where=str(run.path), fix=fix)
     checkpoint, faults = newest(run.checkpoints)
     if checkpoint is None:
         why = f"none of its checkpoints is valid: {faults[0].what}" if faults else "it has no checkpoint"

@@ -17,7 +17,7 @@ from segexp.callbacks.evaluation import RunInfo
 from segexp.callbacks.position import Position, loop_states, position
 from segexp.errors import NonFiniteLossError
 from segexp.functional.tensors import load_plain
-from segexp.weights.checkpoints import name_of, point, pointed, prune, record_of, verify, write
+from segexp.weights.checkpoints import name_of, settle, verify, write
 
 FORMAT = 1  # of what stands in a checkpoint below "run"
 
@@ -66,7 +66,7 @@ class Checkpoint(Callback):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         at = Position(**checkpoint["run"]["position"]).refined(trainer.accumulate_grad_batches)
         checkpoint["loops"] = loop_states(trainer, at)
-        trainer.datamodule.start = (at.epoch, -(-at.batches // at.accumulate))  # ty: ignore[unresolved-attribute]
+        trainer.datamodule.start = (at.epoch, -(-at.batches // at.accumulate))  # ty: ignore[missing-attribute]
         self.going_on, self.saved = at, (at.step, at.pending)
         self.figures = {name: torch.tensor(value) for name, value in checkpoint["run"]["figures"].items()}
 
@@ -154,19 +154,12 @@ class Checkpoint(Callback):
         trainer.save_checkpoint(self.folder / f"{name}.ckpt")
         self.saved, self.clock = (at.step, at.pending), time.monotonic()
         if trainer.is_global_zero:
-            self._point(name, score)
-            prune(self.folder, self.keep)
+            settle(self.folder, name, self.run.monitor, self.keep)
+            self.run.saved(at.step)
 
     def _config(self) -> str:
         path = self.run.folder / "config.yaml"
         return path.read_text(encoding="utf-8") if path.is_file() else ""
-
-    def _point(self, name: str, score: float | None) -> None:
-        point(self.folder, "last", name)
-        best = pointed(self.folder, "best")
-        known = record_of(best)["score"] if best and best.is_file() else None
-        if score is not None and (known is None or (score < known if (self.run.monitor or "").endswith("loss") else score > known)):
-            point(self.folder, "best", name)
 
 
 def _averaging(trainer: Any) -> list[WeightAveraging]:

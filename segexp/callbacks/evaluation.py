@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ class RunInfo:
         folder: of the run, or of an evaluation.
         monitor: the figure that decides, e.g. `val/miou`.
         stop: who to ask whether the run should end; None where nobody asks.
+        saved: told the step of each checkpoint.
         changed: keys in which the config differs from the one that the run began with.
     """
 
     folder: Path
     monitor: str | None
     stop: Stop | None = None
+    saved: Callable[[int], None] = lambda step: None
     changed: tuple[str, ...] = ()
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from segexp.allow import command
 from segexp.errors import ConfigError, SegexpError
 from segexp.functional.files import read_json, sync_folder, write_atomic, write_json
 from segexp.runs.identity import DIGITS, identity, slug
@@ -125,12 +125,16 @@ class RunDirectory:
     # ------------------------------------------------------------------------------------------ state
 
     def read_status(self) -> dict[str, Any]:
-        """The record `{"state", "attempt", "step", "error", "failures"}`; a pending one where none was written."""
+        """The record `{"state", "attempt", "step", "error", "failures"}`; a pending one where none was written.
+
+        Where somebody has deleted it, the run goes on: it says "running", as after a kill.
+        """
         nothing = {"state": "pending", "attempt": 1, "step": 0, "error": None, "failures": 0}
         try:
             return nothing | read_json(self.status)
         except (FileNotFoundError, NotADirectoryError):
-            return nothing | {"attempt": self._last_put_away() + 1}
+            state = "running" if self.manifest.exists() else "pending"
+            return nothing | {"state": state, "attempt": self._last_put_away() + 1}
 
     def state(self) -> str:
         """One of `STATES`."""
@@ -188,10 +192,11 @@ class RunDirectory:
         self._refuse_another(manifest["id"])
         _make(self.path, self.outputs)
         attempt = self._put_away()
+        again = bool(OmegaConf.select(config, "run.again"))
         write_atomic(self.config, OmegaConf.to_yaml(config, resolve=False))
-        write_atomic(self.overrides, shlex.join(["segexp", "train", *overrides]) + "\n")
+        write_atomic(self.overrides, command(overrides) + "\n")
         write_json(self.manifest, manifest)
-        self._write_status("running", attempt)
+        self._write_status("running", attempt, **({"again": True} if again else {}))
         return attempt
 
     def retry(self, config: DictConfig, overrides: Sequence[str], step: int) -> int:
@@ -217,7 +222,7 @@ class RunDirectory:
 
     def _go_on(self, config: DictConfig, overrides: Sequence[str], status: Mapping[str, Any], step: int) -> int:
         write_atomic(self.config, OmegaConf.to_yaml(config, resolve=False))  # paths and workers may be others now
-        write_atomic(self.overrides, shlex.join(["segexp", "train", *overrides]) + "\n")
+        write_atomic(self.overrides, command(overrides) + "\n")
         write_json(self.status, {**status, "state": "running", "step": step, "error": None})
         return status["attempt"]
 
@@ -238,7 +243,7 @@ class RunDirectory:
         """
         now = self.read_status()
         number, folder = now["attempt"], self.attempts / str(now["attempt"])
-        if not self.status.exists() or (now["state"] == "pending" and not folder.exists()):
+        if now["state"] == "pending" and not folder.exists():
             self._write_status("pending", number)  # there is nothing, or only what a beginning has left: written anew
             return number
         folder.mkdir(parents=True, exist_ok=True)
@@ -253,8 +258,8 @@ class RunDirectory:
         self._write_status("pending", number + 1)
         return number + 1
 
-    def _write_status(self, state: str, attempt: int) -> None:
-        write_json(self.status, {"state": state, "attempt": attempt, "step": 0, "error": None, "failures": 0})
+    def _write_status(self, state: str, attempt: int, **more: Any) -> None:
+        write_json(self.status, {"state": state, "attempt": attempt, "step": 0, "error": None, "failures": 0} | more)
 
     def _last_put_away(self) -> int:
         found = self.attempts.iterdir() if self.attempts.is_dir() else ()

@@ -28,7 +28,7 @@ def config_changes(stored: Path, config: DictConfig) -> Changes:
     """
     try:
         before: Any = OmegaConf.load(stored)
-    except (OSError, YAMLError, OmegaConfBaseException) as error:
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         said = " ".join(str(error).split())
         raise ConfigError(f"the stored config can't be read: {said}", where=str(stored), fix="restore it, or run.again=true") from error
     return _changes(counted_leaves(before), counted_leaves(config))

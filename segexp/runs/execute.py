@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,23 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segexp.config import resolve
-from segexp.errors import ConfigError, OutOfMemoryError, SegexpError, StoppedError, WeightsError
+from segexp.errors import ConfigError, SegexpError, StoppedError, WeightsError
 from segexp.functional.files import read_json, remove_orphans
 from segexp.functional.signals import Stop
 from segexp.runs.directory import RunDirectory, probe
 from segexp.runs.drift import code_changed, config_changes, listed, refuse_other_data, version_changes
 from segexp.runs.lock import describe, held
-from segexp.runs.manifest import update_manifest
-from segexp.runs.memory import explained
-from segexp.runs.start import Start, cut, place, start
+from segexp.runs.settings import check_settings
+from segexp.runs.start import Start, place, start
+from segexp.runs.training import fit
 from segexp.weights.checkpoints import listed as checkpoints
-from segexp.weights.checkpoints import newest, pointed, record_of, require_space
+from segexp.weights.checkpoints import record_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-    from segexp.build import Experiment
-    from segexp.callbacks.evaluation import RunInfo
 
 
 @dataclass(frozen=True)
@@ -52,6 +48,7 @@ def execute(config: DictConfig, overrides: Sequence[str] = ()) -> Outcome:
         SegexpError: the run failed, or isn't started any more because it failed too often.
     """
     resolve(config)  # a key without a value is said before anything is written
+    check_settings(config)
     directory = place(config)
     if (result := finished(directory)) is not None and not config.run.again:
         return _told(config, directory, result)
@@ -74,9 +71,9 @@ def finished(directory: RunDirectory) -> dict[str, Any] | None:
 
 
 def _told(config: DictConfig, directory: RunDirectory, result: dict[str, Any]) -> Outcome:
-    """The result of a run that is done; `resume.run` may name one of another config, of which it isn't the result."""
-    if config.resume.run and (changes := config_changes(directory.config, config)):
-        fix = f"weights.file=run:{directory.id} starts a run of this config from its weights"
+    """The result of a run that is done, unless it went on with another config: then it isn't the result of this one."""
+    if changes := config_changes(directory.config, config):
+        fix = f"run.again=true starts this one from scratch, weights.file=run:{directory.id} one from the other's weights"
         raise ConfigError(f"the run is done, with another config: {listed(changes)}", where=str(directory.path), fix=fix)
     return Outcome(directory, result, ran=False)
 
@@ -159,102 +156,6 @@ def _last_step(directory: RunDirectory) -> int:
         with suppress(WeightsError):  # of a broken record the next start tells
             return record_of(path)["step"]
     return 0
-
-
-# ------------------------------------------------------------------------------------------------ the training
-
-
-def fit(config: DictConfig, directory: RunDirectory, begun: Start, stop: Stop) -> dict[str, Any]:
-    """Build, train, evaluate; returns what goes into `result.json`."""
-    print("loading torch and building the model", flush=True)
-    from segexp.build import prepare
-    from segexp.callbacks.evaluation import RunInfo
-
-    prepare(config)
-    stop.check(str(directory.path))
-    changed = read_json(directory.manifest).get("changed", ())
-    run = RunInfo(directory.path, config.monitor, stop, changed=tuple(changed))
-    began = time.monotonic()
-    experiment, lightning = _trained(config, directory, begun.checkpoint, run)
-    task, data = experiment.task, experiment.datamodule
-    steps = lightning.global_step
-    with explained(config, task):
-        if task.evaluated_at != steps:  # the last epoch wasn't one with a validation
-            lightning.validate(task, datamodule=data, verbose=False)
-        seconds = time.monotonic() - began
-        if "test" in experiment.dataset.splits:
-            lightning.test(task, datamodule=data, verbose=False)
-    directory.update(step=steps)
-    return task.figures | _summary(config, directory, task) | {"steps": steps, "seconds": round(seconds, 2)}
-
-
-def _trained(config: DictConfig, directory: RunDirectory, checkpoint: Path | None, run: RunInfo) -> tuple[Experiment, Any]:
-    """Train to the end; where memory runs out and the config wants it, go on with smaller pieces of each batch."""
-    from segexp.build import trainer
-
-    size = config.data.loader.batch_size
-    pieces = min(size, read_json(directory.manifest).get("pieces", 1))
-    while True:
-        experiment = _built(config, directory, fresh=checkpoint is None)
-        experiment.datamodule.pieces = pieces
-        lightning = trainer(config, run, training=True, pieces=pieces)
-        try:
-            with explained(config, experiment.task, pieces=pieces):
-                lightning.fit(experiment.task, datamodule=experiment.datamodule, ckpt_path=checkpoint)
-            return experiment, lightning
-        except OutOfMemoryError as error:
-            if config.trainer.on_oom != "halve" or experiment.task.evaluates or pieces >= size:
-                raise
-            said = error.what
-        del experiment, lightning
-        pieces = min(2 * pieces, size)
-        checkpoint = _cut_batches(directory, pieces, said)
-
-
-def _built(config: DictConfig, directory: RunDirectory, *, fresh: bool) -> Experiment:
-    """The parts of the experiment, noted in the manifest; refuses a disk that is too small."""
-    import torch
-
-    from segexp.build import build
-
-    experiment = build(config, weights=fresh)
-    task, fingerprint, threads = experiment.task, experiment.dataset.fingerprint(), torch.get_num_threads()
-    found = {"spec": task.data.to_dict(), "data": fingerprint, "frozen": experiment.frozen, "threads": threads}
-    update_manifest(directory.manifest, found | ({"parent": experiment.parent} if fresh else {}))
-    weights = sum(value.numel() * value.element_size() for value in task.model.state_dict().values())
-    require_space(directory.path, 3 * weights)  # with two moments of the optimizer
-    return experiment
-
-
-def _cut_batches(directory: RunDirectory, pieces: int, said: str) -> Path | None:
-    """Note that batches are cut into so many pieces from the newest checkpoint on, and free what was taken."""
-    import gc
-
-    import torch
-
-    gc.collect()
-    torch.cuda.empty_cache()
-    checkpoint, _ = newest(directory.checkpoints)
-    step = record_of(checkpoint)["step"] if checkpoint else 0
-    print(f"{said}: going on from step {step} with batches in {pieces} pieces, accumulated", flush=True)
-    cut(directory.metrics, checkpoint)
-    update_manifest(directory.manifest, {"pieces": pieces, "pieces_since": step})
-    return checkpoint
-
-
-def _summary(config: DictConfig, directory: RunDirectory, task: Any) -> dict[str, Any]:
-    """What `result.json` has beside the figures."""
-    from segexp.report.charts import downsample
-    from segexp.report.record import flatten, read_run
-
-    best = pointed(directory.checkpoints, "best")
-    return {
-        "monitor": config.monitor,
-        "best": {key: value for key, value in record_of(best).items() if key in ("step", "score")} if best else None,
-        "parameters": sum(p.numel() for p in task.model.parameters()),
-        "config": {key: value for key, value in flatten(resolve(config)).items() if not key.startswith(("paths.", "logger."))},
-        "curves": {name: downsample(points, 64) for name, points in read_run(directory.path).series.items()},
-    }
 
 
 @contextmanager

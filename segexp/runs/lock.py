@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from segexp.errors import HeldError
+from segexp.errors import ConfigError, HeldError
 
 PATIENCE = 0.2  # seconds for a winner to write its name
 
@@ -43,8 +43,13 @@ class Lock:
 
         Raises:
             HeldError: another process has it; says which.
+            ConfigError: the file can't be opened.
         """
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            fix = "get the right to write there, or paths.outputs=<another folder>"
+            raise ConfigError(f"the run's lock can't be opened: {error.strerror}", where=str(self.path), fix=fix) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -83,7 +88,7 @@ class Lock:
 
     def _held(self) -> HeldError:
         until = time.monotonic() + PATIENCE
-        while (who := self.holder()) is None and time.monotonic() < until:
+        while ((who := self.holder()) is None or _dead(who)) and time.monotonic() < until:
             time.sleep(0.01)
         name = describe(who) if who else "another process"
         fix = f"wait for it, or stop it: kill {who['pid']}" if who and who["host"] == socket.gethostname() else "wait for it"
@@ -107,6 +112,19 @@ def held(path: Path) -> Iterator[dict[str, Any] | None]:
         yield before
     finally:
         lock.leave()
+
+
+def _dead(who: dict[str, Any]) -> bool:
+    """Is this certainly a holder of before, whose name the winner hasn't replaced yet?"""
+    if (who["host"], who["boot"]) != (socket.gethostname(), _boot()):
+        return False
+    try:
+        os.kill(who["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def describe(who: dict[str, Any]) -> str:

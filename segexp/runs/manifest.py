@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -19,6 +18,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from segexp.allow import command
 from segexp.functional.files import read_json, write_json
 from segexp.runs.identity import ID_VERSION
 
@@ -52,7 +52,7 @@ def manifest(config: DictConfig, run_id: str, overrides: Sequence[str], *, threa
     return {
         "id": run_id,
         "id_version": ID_VERSION,
-        "command": shlex.join(["segexp", "train", *overrides]),
+        "command": command(overrides),
         "started": now(),
         "seed": OmegaConf.select(config, "seed"),
         "threads": threads,

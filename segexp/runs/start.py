@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from segexp.errors import ConfigError, SegexpError, WeightsError
 from segexp.functional.files import read_json
@@ -26,9 +26,9 @@ from segexp.runs.find import find
 from segexp.runs.identity import identity
 from segexp.runs.manifest import manifest, now, update_manifest
 from segexp.weights.checkpoints import listed as listed_checkpoints
-from segexp.weights.checkpoints import newest, point, pointed, record_of, set_aside
+from segexp.weights.checkpoints import newest, pointed, record_of, set_aside, settle
 
-MODES = ("auto", "must", "never")
+FIXED = ("data.loader.batch_size", "trainer.accumulate_grad_batches")  # what says which samples a step sees
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,8 @@ def place(config: DictConfig) -> RunDirectory:
     """The directory of a config's run, or of the run that `resume.run` names.
 
     Raises:
-        ConfigError: `resume.mode` is none of the modes, or there is no such run.
+        ConfigError: there is no such run.
     """
-    if config.resume.mode not in MODES:
-        raise ConfigError("no such way to go on", where=f"resume.mode={config.resume.mode}", fix=f"resume.mode={'|'.join(MODES)}")
     outputs = Path(config.paths.outputs)
     return find(str(config.resume.run), outputs) if config.resume.run else RunDirectory.of(config, outputs)
 
@@ -60,19 +58,21 @@ def start(directory: RunDirectory, config: DictConfig, overrides: Sequence[str])
         DataError: the data aren't; nothing was changed.
     """
     status = directory.read_status()
-    begun = status["state"] in ("running", "preempted", "failed", "killed")
-    if config.run.again or config.resume.mode == "never" or not begun:
-        if config.resume.mode == "must" and not config.run.again:
+    again = config.run.again and not (status.get("again") and status["state"] in ("running", "preempted"))  # it has begun again
+    if again or config.resume.mode == "never" or status["state"] == "pending":
+        if config.resume.mode == "must" and not again:
             raise _no_checkpoint(directory, "the run has never begun")
         return Start(_begin(directory, config, overrides), None)
     if status["state"] in ("failed", "killed") and status["failures"] >= config.run.max_attempts:
         raise exhausted(status)
+    if not directory.manifest.exists():
+        fix = "restore it, or start from scratch: resume.mode=never"
+        raise ConfigError("the run's manifest is gone", where=str(directory.manifest), fix=fix)
     was: dict[str, Any] = read_json(directory.manifest)
     changes = _allowed_changes(directory, config, was)
-    checkpoint, faults = _usable(directory, config.resume.mode)
+    checkpoint = usable(directory, config)
     if checkpoint:
         _refuse_other_threads(config, was)
-        _leave_out(faults, checkpoint)
     step = record_of(checkpoint)["step"] if checkpoint else 0
     cut(directory.metrics, checkpoint)
     _note(directory, was, step, changes)  # before the config is stored: what has changed can't be seen afterwards
@@ -84,6 +84,9 @@ def _allowed_changes(directory: RunDirectory, config: DictConfig, was: Mapping[s
     """What differs from when the run began and may: keys of the config, versions, the data."""
     allowed, where = tuple(config.resume.override), directory.path
     changes = config_changes(directory.config, config)
+    if cut_anew := [key for key in FIXED if key in changes and key in allowed]:
+        fix = f"weights.file=run:{directory.id} starts a run from its weights"
+        raise ConfigError("a run can't go on with other batches: some samples would come twice", where=", ".join(cut_anew), fix=fix)
     refuse_other_config(changes, allowed, where)
     versions = refuse_other_versions(was, allow=config.resume.allow_env_change, where=where)
     data: Changes = {}
@@ -122,8 +125,12 @@ def _begin(directory: RunDirectory, config: DictConfig, overrides: Sequence[str]
     return directory.begin(config, overrides, manifest(config, identity(config), overrides, threads=config.run.threads))
 
 
-def _usable(directory: RunDirectory, mode: str) -> tuple[Path | None, list[WeightsError]]:
-    """The newest valid checkpoint and what is wrong with newer ones; None where none was ever written."""
+def usable(directory: RunDirectory, config: DictConfig) -> Path | None:
+    """The newest valid checkpoint, with the pointers and the folder brought in line with it; None where none was ever written.
+
+    Raises:
+        WeightsError: there are some, and none is valid; or there must be one.
+    """
     found, faults = newest(directory.checkpoints)
     last = pointed(directory.checkpoints, "last")
     if last and last not in listed_checkpoints(directory.checkpoints):  # it has been there: LAST is written after it
@@ -131,19 +138,22 @@ def _usable(directory: RunDirectory, mode: str) -> tuple[Path | None, list[Weigh
     if found is None and faults:
         what = f"none of the run's checkpoints is valid; {Path(faults[0].where).name}: {faults[0].what}"
         raise WeightsError(what, where=str(directory.checkpoints), fix="restore one, or start from scratch: resume.mode=never")
-    if found is None and mode == "must":
+    if found is None and directory.read_status()["step"] > 0:
+        raise WeightsError("the run's checkpoints are gone", where=str(directory.checkpoints), fix="restore them, or resume.mode=never")
+    if found is None and config.resume.mode == "must":
         raise _no_checkpoint(directory, "the run was interrupted before its first checkpoint")
-    return found, faults
+    if found:
+        _leave_out(faults, found)
+        settle(found.parent, found.stem, config.monitor, OmegaConf.select(config, "callbacks.checkpoint.keep", default=2))
+    return found
 
 
 def _leave_out(faults: Sequence[WeightsError], found: Path) -> None:
-    """Say which checkpoints are broken, rename them, and let `LAST` name the one that is used."""
+    """Say which checkpoints are broken, and rename them."""
     for fault in faults:
         path = Path(fault.where)
         print(f"warning: {path.name} is left out: {fault.what}; going back to {found.stem}", flush=True)
         set_aside(path)
-    if faults:
-        point(found.parent, "last", found.stem)
 
 
 def _no_checkpoint(directory: RunDirectory, why: str) -> WeightsError:

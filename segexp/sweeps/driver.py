@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from segexp.allow import allowed
+from segexp.allow import command
 from segexp.config import complete, session
 from segexp.errors import ConfigError, HeldError, SegexpError, StoppedError
 from segexp.overrides import check_overrides
@@ -37,7 +36,7 @@ def sweep(overrides: Sequence[str]) -> int:
     """
     jobs = compose_all(overrides)
     launcher = _launcher(jobs)
-    whole = Sweep(jobs, _command(overrides, "-m"))
+    whole = Sweep(jobs, command(overrides, "-m"))
     probe(whole.outputs)
     (whole.folder / "jobs").mkdir(parents=True, exist_ok=True)
     try:
@@ -75,8 +74,9 @@ def _launcher(jobs: Sequence[Job]) -> ProcessLauncher:
 
 def _run(whole: Sweep, launcher: ProcessLauncher) -> str | None:
     """Start what needs it; returns the signal that stopped it."""
+    before = whole.done_before()
     for job in whole.jobs:
-        settle(job)
+        settle(job, again=job.again and job.id not in before)
     waiting = [job for job in whole.jobs if job.state == "pending" and job.twin is None]
     whole.write()
     states = [job.state for job in whole.jobs]
@@ -112,7 +112,7 @@ def _tell(whole: Sweep, overrides: Sequence[str], stopped: str | None) -> None:
 
 
 def _tell_job(job: Job) -> None:
-    lines = [f"job {job.number}: {_command(job.overrides)}", f"  {job.error or job.state}"]
+    lines = [f"job {job.number}: {command(job.overrides)}", f"  {job.error or job.state}"]
     if job.log and job.log.exists():
         lines.append(f"  log: {job.log}")
     if _used_up(job):
@@ -122,11 +122,12 @@ def _tell_job(job: Job) -> None:
 
 def rerun(jobs: Sequence[Job], overrides: Sequence[str]) -> str:
     """The command that runs what isn't done, and only that; it grants one more attempt where they are used up."""
-    kept = [text for text in overrides if not text.lstrip("+").startswith("run.again=")]
+    waiting = any(job.state == "pending" for job in jobs)
+    kept = [text for text in overrides if waiting or not text.lstrip("+").startswith("run.again=")]
     used = [failures for job in jobs if (failures := _used_up(job))]
     if used:
         kept = [text for text in kept if not text.startswith("run.max_attempts=")] + [f"run.max_attempts={max(used) + 1}"]
-    return _command(kept, "-m")
+    return command(kept, "-m")
 
 
 def _used_up(job: Job) -> int:
@@ -135,7 +136,3 @@ def _used_up(job: Job) -> int:
         if job.state == "failed" and job.directory and exhausted(job, record := job.directory.read_status()):
             return record["failures"]
     return 0
-
-
-def _command(overrides: Sequence[str], *flags: str) -> str:
-    return shlex.join(["segexp", "train", *flags, *(f"--allow={prefix}" for prefix in allowed()), *overrides])

@@ -16,6 +16,7 @@ from segexp.config import compose, resolve
 from segexp.errors import ConfigError, HeldError, OutOfMemoryError, SegexpError, StoppedError
 from segexp.runs.directory import RunDirectory
 from segexp.runs.lock import held
+from segexp.runs.settings import check_settings
 
 STATES = ("pending", "running", "done", "failed", "held", "preempted")
 TIME_LIMIT, STOP = "time limit", "stop"  # why the driver asked a process to end
@@ -71,6 +72,7 @@ def composed(number: int, overrides: Sequence[str]) -> Job:
     try:
         config = compose("train", overrides)
         plain = resolve(config)
+        check_settings(config)
         if plain["resume"]["run"]:
             fix = "leave it out: each job goes on with its own run"
             raise ConfigError("a sweep has many runs", where=f"resume.run={plain['resume']['run']}", fix=fix)
@@ -99,13 +101,18 @@ def document(job: Job, threads: int, environment: Mapping[str, str]) -> dict[str
 # ------------------------------------------------------------------------------------------------ before and after
 
 
-def settle(job: Job) -> None:
-    """Give a job its last state if it needs no process: its run is done, or has failed as often as it may."""
+def settle(job: Job, *, again: bool) -> None:
+    """Give a job its last state if it needs no process: its run is done, or has failed as often as it may.
+
+    Args:
+        job: as composed.
+        again: it is to be started whatever its state.
+    """
     if job.directory is None:
         return
     try:
         record = job.directory.read_status()
-        if job.again:
+        if again:
             return
         if record["state"] == "done" and job.directory.result() is not None:
             job.state = "done"

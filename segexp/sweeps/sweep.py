@@ -6,10 +6,12 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from segexp.functional.files import write_json
+from segexp.errors import SegexpError
+from segexp.functional.files import read_json, write_json
 from segexp.runs.directory import RunDirectory
 from segexp.runs.identity import DIGITS
 from segexp.sweeps.jobs import Job
@@ -55,7 +57,17 @@ class Sweep:
         for job in self.jobs:
             if job.twin is not None:
                 self._follow(job, self.jobs[job.twin - 1])
-        write_json(self.folder / "sweep.json", {"command": self.command, "jobs": [self._row(job) for job in self.jobs]})
+        unfinished = any(job.state in ("pending", "running") for job in self.jobs)
+        rows = [self._row(job) for job in self.jobs]
+        write_json(self.folder / "sweep.json", {"command": self.command, "unfinished": unfinished, "jobs": rows})
+
+    def done_before(self) -> set[str]:
+        """The runs that this sweep had done when it was stopped: with run.again=true it goes on behind them."""
+        path = self.folder / "sweep.json"
+        with suppress(SegexpError):
+            before = read_json(path) if path.exists() else {}
+            return {row["run"] for row in before.get("jobs", []) if row["state"] == "done"} if before.get("unfinished") else set()
+        return set()
 
     def _follow(self, job: Job, twin: Job) -> None:
         job.state, job.cause, job.error = twin.state, twin.cause, twin.error

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -175,15 +176,42 @@ def point(folder: Path, which: str, name: str) -> None:
 def pointed(folder: Path, which: str) -> Path | None:
     """The checkpoint that `last` or `best` names; None where nothing is named."""
     pointer = folder / which.upper()
-    return folder / f"{pointer.read_text().strip()}.ckpt" if pointer.is_file() else None
+    name = pointer.read_text(errors="replace").strip() if pointer.is_file() else ""
+    return folder / f"{name}.ckpt" if _NAME.fullmatch(name) else None
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest `keep` steps, never the best or the last."""
+def settle(folder: Path, last: str, monitor: str | None, keep: int = 2) -> None:
+    """Bring the pointers to what is on the disk, and remove what is older; also after a kill on the way.
+
+    Args:
+        folder: of checkpoints.
+        last: the name of the newest state.
+        monitor: the figure of which `score` is the value; less is better if it ends in `loss`.
+        keep: how many of the newest steps stay; the best stays in any case.
+    """
+    point(folder, "last", last)
+    if best := _best(folder, monitor):
+        point(folder, "best", best.stem)
+    _prune(folder, keep)
+
+
+def _best(folder: Path, monitor: str | None) -> Path | None:
+    """The first of the best by the scores of the records; it is never removed, so that all that count are there."""
+    sign = -1.0 if (monitor or "").endswith("loss") else 1.0
+    found: list[tuple[float, Path]] = []
+    for path in reversed(listed(folder)):
+        with suppress(WeightsError):  # a broken record has no say
+            if (score := record_of(path).get("score")) is not None:
+                found.append((sign * score, path))
+    return max(found, key=lambda item: item[0])[1] if found else None
+
+
+def _prune(folder: Path, keep: int) -> None:
     kept = {path.stem for which in ("last", "best") if (path := pointed(folder, which))}
-    steps = list(dict.fromkeys(_step(path) for path in listed(folder)))[:keep]
+    newest_of_step = {_step(path): path.stem for path in reversed(listed(folder))}  # the whole one rather than the pending
+    kept |= {newest_of_step[step] for step in sorted(newest_of_step, reverse=True)[:keep]}
     for path in folder.glob("step-*.ckpt"):
-        if _NAME.fullmatch(path.stem) and path.stem not in kept and _step(path) not in steps:
+        if _NAME.fullmatch(path.stem) and path.stem not in kept:
             path.with_suffix(".json").unlink(missing_ok=True)  # first: a file without a record doesn't count
             path.unlink(missing_ok=True)
 

@@ -123,10 +123,10 @@ def trained(overrides, steps, batch):
 
 
 def cost(saves=5):
-    steps, _, _ = trained(LARGE, 10, 4)
+    steps, _, _ = trained(LARGE, 10, 8)
     _, found, size = trained([*LARGE, "callbacks.checkpoint.every_n_train_steps=1"], saves, 2)
     print(f"DeepLabv3+ ResNet-50, AdamW: {size / 1e6:.1f} MB a checkpoint")
-    show("a step, 4 crops of 96x128", steps[2:])
+    show("a step, 8 crops of 96x128", steps[2:])
     for name in PARTS:
         show(name if name == WHOLE else f"  {name}", [save[name] for save in found])
     share = statistics.median(save[WHOLE] for save in found) / 60
@@ -139,8 +139,8 @@ def resume(rounds=3, places=(1, 20, 39)):
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
             overrides = [*LARGE, "data.train=80", "data.loader.batch_size=2", "trainer.max_epochs=2", f"seed={number}"]
-            imports, _ = seconds([sys.executable, "-c", "import torch, torchvision, pytorch_lightning"], folder)
             for place, stop_at in zip((None, *places), (*places, 40), strict=True):
+                imports, _ = seconds([sys.executable, "-c", "import torch, torchvision, pytorch_lightning"], folder)
                 began = time.time()
                 _, text = seconds([sys.executable, "-c", FIRST, str(stop_at), "train", *overrides], folder)
                 if place is not None:

@@ -1,0 +1,83 @@
+"""The values of keys that this project reads itself: a slip is told before a run is touched, and costs it no attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from segexp.errors import ConfigError
+
+Check = tuple[Callable[[Any], bool], str, str]  # is it right, what it must be, an example
+
+
+def _whole(least: int, *, none: bool = False) -> Check:
+    def right(value: Any) -> bool:
+        return (none and value is None) or (isinstance(value, int) and not isinstance(value, bool) and value >= least)
+
+    return right, f"a whole number from {least}" + (", or null" if none else ""), str(max(least, 2))
+
+
+def _one_of(*words: str) -> Check:
+    return (lambda value: value in words), f"one of {', '.join(words)}", "|".join(words)
+
+
+_FLAG: Check = ((lambda value: isinstance(value, bool)), "true or false", "true|false")
+_SECONDS: Check = (
+    lambda value: value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0),
+    "a number of seconds, or null",
+    "600",
+)
+_LIMIT: Check = (
+    lambda value: value is None or value == -1 or (isinstance(value, int) and not isinstance(value, bool) and value >= 1),
+    "a whole number from 1, or -1 for no limit",
+    "10",
+)
+_KEYS: Check = (
+    lambda value: isinstance(value, list) and all(isinstance(key, str) for key in value),
+    "a list of keys",
+    "[optimizer.lr]",
+)
+
+CHECKS: Mapping[str, Check] = {
+    "run.again": _FLAG,
+    "run.max_attempts": _whole(1),
+    "run.threads": _whole(1, none=True),
+    "resume.mode": _one_of("auto", "must", "never"),
+    "resume.override": _KEYS,
+    "resume.allow_env_change": _FLAG,
+    "weights.skip_head": _FLAG,
+    "weights.checkpoint": _one_of("last", "best"),
+    "determinism": _one_of("order", "strict"),
+    "trainer.on_oom": _one_of("error", "halve"),
+    "trainer.skip_nonfinite": _whole(0),
+    "trainer.max_epochs": _LIMIT,
+    "trainer.max_steps": _LIMIT,
+    "trainer.accumulate_grad_batches": _whole(1),
+    "callbacks.checkpoint.keep": _whole(1),
+    "callbacks.checkpoint.every_seconds": _SECONDS,
+    "callbacks.checkpoint.every_n_train_steps": _whole(1, none=True),
+    "data.loader.workers": _whole(0),
+    "data.loader.batch_size": _whole(1),
+    "data.loader.eval_batch_size": _whole(1),
+    "data.limit": _whole(1, none=True),
+}
+
+
+def check_settings(config: DictConfig) -> None:
+    """Refuse values that make no sense, all at once; keys that a config hasn't are left out.
+
+    Raises:
+        ConfigError: names each key, what it must be, and an example.
+    """
+    wrong = []
+    for key, (right, must, example) in CHECKS.items():
+        value = OmegaConf.select(config, key, default=wrong)
+        value = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        if value is not wrong and not right(value):
+            wrong.append((key, value, must, example))
+    if wrong:
+        what = "; ".join(f"{key} must be {must}" for key, _, must, _ in wrong)
+        where = ", ".join(f"{key}={value}" for key, value, _, _ in wrong)
+        raise ConfigError(what, where=where, fix=" ".join(f"{key}={example}" for key, _, _, example in wrong))
