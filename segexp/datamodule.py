@@ -11,10 +11,11 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from segexp.errors import ConfigError, DataError, SegexpError
 from segexp.functional.keys import generator, key
-from segexp.functional.signals import calm
+from segexp.functional.signals import calm, kill_children_at_exit
 from segexp.targets import derive
 from segexp.types import Batch, DataSpec, Size, Targets
 
@@ -303,6 +304,7 @@ class DataModule(LightningDataModule):
         self.needs, self.truth, self.count = needs, truth, count
         self.split, self.limit, self.pieces = split, limit, pieces
         self.start = (0, 0)  # (epoch, optimizer steps of it): where a training goes on
+        self.loaders: list[DataLoader] = []
 
     def samples(self, split: str, *, training: bool) -> Samples:
         """The samples of a split.
@@ -349,6 +351,13 @@ class DataModule(LightningDataModule):
         order = EvaluationOrder(self._length(samples), size, rank, world)
         return Flat(self._loader(samples, order, Windows(size, self.count)), len(order))
 
+    def on_exception(self, exception: BaseException) -> None:
+        """End the workers of all loaders: Lightning ends those of the loop alone in which it was interrupted."""
+        for loader in self.loaders:
+            if isinstance(loader._iterator, _MultiProcessingDataLoaderIter):
+                loader._iterator._shutdown_workers()
+                loader._iterator = None
+
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Integers to float32 in [0, 1], on the device."""
         batch.images = to_float(batch.images)
@@ -360,15 +369,20 @@ class DataModule(LightningDataModule):
 
     def _loader(self, samples: Samples, order: TrainOrder | EvaluationOrder, windows: Windows) -> DataLoader:
         workers = self.options.workers
-        return DataLoader(
-            samples,
-            batch_sampler=order,
-            collate_fn=windows,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            worker_init_fn=_calm,
-            pin_memory=torch.cuda.is_available(),
+        if workers:
+            kill_children_at_exit()  # they ignore the SIGTERM by which they'd be ended there
+        self.loaders.append(
+            loader := DataLoader(
+                samples,
+                batch_sampler=order,
+                collate_fn=windows,
+                num_workers=workers,
+                persistent_workers=workers > 0,
+                worker_init_fn=_calm,
+                pin_memory=torch.cuda.is_available(),
+            )
         )
+        return loader
 
 
 def _calm(worker: int) -> None:

@@ -6,13 +6,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from segexp.build import build
+from segexp.build import build, trainer
+from segexp.callbacks.evaluation import RunInfo
 from segexp.config import compose
 from segexp.errors import ConfigError, StoppedError, WeightsError
 from segexp.functional.tensors import load_plain
 from segexp.weights.checkpoints import sha256
 from segexp.weights.load import read_state
-from tests.runs.planned import SMALL, Planned, folder_of, hurry, read, run, signals
+from tests.runs.planned import SMALL, Planned, fails, folder_of, hurry, read, run, signals
 
 OTHER = "data.classes=[sky,road,car]"
 
@@ -122,12 +123,77 @@ def test_what_there_is_not_is_said(parent, tmp_path):
         first("weights.file=run:0123456789ab", outputs)
     with pytest.raises(WeightsError, match=f"the file is missing; {tmp_path}/a.ckpt; fix: "):
         first(f"weights.file={tmp_path}/a.ckpt")
-    with pytest.raises(StoppedError):
-        run(tmp_path, plan={("train", 1): signals()})
-    folder = folder_of(tmp_path)
-    (folder / "checkpoints" / "step-2.ckpt").write_bytes(b"")
+    folder = shutil.copytree(parent, tmp_path / "default" / parent.name)
+    for path in (folder / "checkpoints").glob("*.ckpt"):
+        path.write_bytes(b"")
     with pytest.raises(WeightsError, match="the run can't be started from: none of its checkpoints is valid: it has 0 bytes, "):
         first(f"weights.file=run:{folder}")
     shutil.rmtree(folder / "checkpoints")
     with pytest.raises(WeightsError, match=r"the run can't be started from: it has no checkpoint; .*; fix: train it first"):
         first(f"weights.file=run:{folder}")
+
+
+STATES = {  # of a run that isn't done -> what brings it there
+    "preempted": signals(),
+    "failed": fails(RuntimeError("boom")),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_weights_of_a_run_that_is_not_done_are_refused(tmp_path, state):
+    with pytest.raises((StoppedError, RuntimeError)):
+        run(tmp_path, plan={("train", 5): STATES[state]})
+    folder = folder_of(tmp_path)
+    with pytest.raises(WeightsError) as caught:
+        first(f"weights.file=run:{folder}")
+    assert caught.value.what == f"the run is {state}: its last weights are still to come"
+    assert caught.value.where == str(folder)
+    assert caught.value.fix == f"finish it first, or name one of its checkpoints: {folder}/checkpoints/step-<n>.ckpt"
+    first(f"weights.file={folder}/checkpoints/step-4.ckpt")  # as it says
+
+
+def test_weights_that_changed_before_the_first_checkpoint_are_refused(parent, tmp_path):
+    file = tmp_path / "first.ckpt"
+    shutil.copy(parent / "checkpoints" / "step-4.ckpt", file)
+    given = (f"weights.file={file}", "seed=1")
+    with pytest.raises(RuntimeError, match="boom"):
+        run(tmp_path, *given, plan={("train", 1): fails(RuntimeError("boom"))})
+    folder = folder_of(tmp_path)
+    then = read(folder, "manifest.json")["parent"]
+    shutil.copy(parent / "checkpoints" / "step-3.ckpt", file)
+    with pytest.raises(WeightsError) as caught:
+        run(tmp_path, *given, "run.max_attempts=3")
+    assert caught.value.what == "the weights that the run began from have changed since"
+    assert caught.value.where == str(file)
+    assert Planned.steps == []
+    assert read(folder, "manifest.json")["parent"] == then
+    shutil.copy(parent / "checkpoints" / "step-4.ckpt", file)
+    run(tmp_path, *given, "run.max_attempts=3")
+    assert Planned.steps == list(range(8))
+
+
+# ------------------------------------------------------------------ the trainer
+
+
+def trained(folder, *overrides, pieces=1, training=True):
+    return trainer(compose("train", [*SMALL, *overrides]), RunInfo(folder, None), training=training, pieces=pieces)
+
+
+@pytest.mark.parametrize(("limit", "interval", "wanted"), [("3", "2", (6, 4)), ("1", "1", (2, 2)), ("1.0", "0.5", (1.0, 0.5))])
+def test_whole_numbers_of_batches_are_counted_in_pieces(tmp_path, limit, interval, wanted):
+    given = [f"trainer.limit_train_batches={limit}", f"+trainer.val_check_interval={interval}", "trainer.accumulate_grad_batches=3"]
+    made = trained(tmp_path, *given, pieces=2)
+    assert (made.limit_train_batches, made.val_check_interval) == wanted
+    assert made.accumulate_grad_batches == 6
+    plain = trained(tmp_path, *given)
+    assert (plain.limit_train_batches, plain.val_check_interval) == (float(limit), float(interval))
+    assert plain.accumulate_grad_batches == 3
+
+
+def test_a_training_without_checkpoints_is_refused_and_an_evaluation_needs_none(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        trained(tmp_path, "callbacks.checkpoint=null")
+    assert caught.value.what == "a run without checkpoints can't be stopped or go on"
+    assert caught.value.where == "callbacks"
+    assert caught.value.fix.startswith("leave callbacks.checkpoint as it is; ")
+    assert trained(tmp_path, "callbacks.checkpoint=null", training=False)

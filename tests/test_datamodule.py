@@ -1,16 +1,24 @@
 """Order, counts and padding of batches; labels out of range."""
 
-from types import SimpleNamespace
+import subprocess
+import sys
+from types import multiprocessing
 
 import pytest
+import SimpleNamespace
 import torch
+from pytorch_lightning import Callback
 from torchvision import tv_tensors
 
 from segexp.augmentation.scale_crop import ScaleCrop
+from segexp.build import build, trainer
+from segexp.callbacks.evaluation import RunInfo
+from segexp.config import compose
 from segexp.data.shapes import Shapes
 from segexp.datamodule import DataModule, EvaluationOrder, Item, LoaderOptions, TrainOrder, collate, to_float, verify
 from segexp.errors import ConfigError, DataError
 from segexp.types import ClassInfo, DataSpec, Targets
+from tests.test_task import SMALL
 
 SPEC = DataSpec((ClassInfo("a"), ClassInfo("b", True)), frozenset({"semantic"}))
 
@@ -128,3 +136,46 @@ def test_a_broken_sample_is_raised_whole_also_from_a_worker(workers):
     module.dataset = SimpleNamespace(spec=DataSpec(shapes.spec.classes[:2], shapes.spec.provides), open=shapes.open)
     with pytest.raises(DataError, match=r"segment_labels .*allowed are 0..1; sample train/0000"):
         list(module.train_dataloader())
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Interrupts(Callback):
+    def on_validation_start(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            raise Interrupted
+
+
+def test_an_interruption_ends_the_workers_of_all_loaders(tmp_path):
+    """Lightning ends those of the loop alone in which it happens; the others would be waited for at the end of the process."""
+    config = compose("train", [*SMALL, "trainer.max_epochs=2", "data.loader.workers=1"])
+    experiment = build(config)
+    lightning = trainer(config, RunInfo(tmp_path, config.monitor), training=True)
+    lightning.callbacks.append(Interrupts())
+    with pytest.raises(Interrupted):
+        lightning.fit(experiment.task, datamodule=experiment.datamodule)
+    assert multiprocessing.active_children() == []
+
+
+STUCK = """
+import time
+from torch.utils.data import DataLoader
+from segexp.functional.signals import calm, kill_children_at_exit
+
+class Stuck(list):
+    def __getitem__(self, index):
+        time.sleep(600)
+
+kill_children_at_exit()
+loader = DataLoader(Stuck(range(4)), num_workers=1, persistent_workers=True, worker_init_fn=lambda _: calm())
+iterator = iter(loader)
+time.sleep(1)
+print("end", flush=True)
+"""
+
+
+def test_a_worker_that_hangs_does_not_keep_the_process_from_ending():
+    done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "end\n"), done.stderr

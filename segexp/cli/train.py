@@ -6,8 +6,12 @@
   segexp train -m backbone=resnet18,mobilenet_v2 seed=0,1  a sweep: every combination
   segexp train debug=fast                                  two batches of everything
 
-The same command names the same run: when it is done its result is printed, otherwise a new attempt starts.
-run.again=true starts a new attempt in any case. Runs are folders under paths.outputs (outputs/).
+The same command names the same run: when it is done its result is printed, when it was interrupted it goes on exactly, when
+it failed it is retried (run.max_attempts). SIGTERM or Ctrl-C saves the state and exits 75. Runs are folders under outputs/.
+  run.again=true                       start from scratch; the old attempt is kept
+  resume.mode=must|never               only go on; never go on
+  weights.file=run:<id>                start from the weights of a run that is done (weights.skip_head=true: but its head)
+  trainer.on_oom=halve                 cut batches where memory runs out
 
 A sweep (-m) takes lists (seed=0,1), range(0,8), glob(resnet*), choice(a,b). Each job has a process of its own; what fails is
 told at the end, with the command that runs only that; the same command again starts only what isn't done.

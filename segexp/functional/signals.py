@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import multiprocessing
 import os
 import signal
@@ -73,6 +75,18 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(1, int(number), 0, 0, 0)  # PR_SET_PDEATHSIG
     except (OSError, AttributeError):
         return
+
+
+@functools.cache
+def kill_children_at_exit() -> None:
+    """Let this process kill its helpers at its end, before `multiprocessing` asks them with SIGTERM and waits for them."""
+
+    def kill() -> None:
+        for child in multiprocessing.active_children():
+            if child.daemon:
+                child.kill()
+
+    atexit.register(kill)
 
 
 def calm() -> None:

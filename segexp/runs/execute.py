@@ -80,6 +80,8 @@ def _told(config: DictConfig, directory: RunDirectory, result: dict[str, Any]) -
 
 def drifted(config: DictConfig, directory: RunDirectory) -> str | None:
     """What of versions, code and data isn't as it was for a run that is done; None where nothing is known to differ."""
+    if not directory.manifest.exists():
+        return "its manifest is gone"
     was = read_json(directory.manifest)
     said = [listed(version_changes(was)), code_changed(was) or "", _other_data(config, was) or ""]
     return "; ".join(text for text in said if text) or None

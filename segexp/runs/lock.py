@@ -90,6 +90,8 @@ class Lock:
         until = time.monotonic() + PATIENCE
         while ((who := self.holder()) is None or _dead(who)) and time.monotonic() < until:
             time.sleep(0.01)
+        if who and _dead(who):  # the winner is slow: no name rather than a wrong one, and a wrong process to kill
+            who = None
         name = describe(who) if who else "another process"
         fix = f"wait for it, or stop it: kill {who['pid']}" if who and who["host"] == socket.gethostname() else "wait for it"
         return HeldError(f"{name} has this run", where=str(self.path.parent), fix=fix)

@@ -104,6 +104,8 @@ def _tell(whole: Sweep, overrides: Sequence[str], stopped: str | None) -> None:
         left = sum(job.state != "done" for job in whole.jobs)
         raise StoppedError(f"stopped by {stopped}: {left} of {total} jobs are not done", where=where, fix=again)
     if rows["failed"]:
+        if all(job.directory is None for job in rows["failed"]):
+            again = f"mend the overrides of job {', '.join(str(job.number) for job in rows['failed'])}; what is done isn't run again"
         raise SegexpError(f"{len(rows['failed'])} of {total} jobs failed", where=where, fix=again)
     if rows["held"]:
         raise HeldError(f"other processes have {len(rows['held'])} of {total} jobs", where=where, fix=again)
@@ -116,7 +118,7 @@ def _tell_job(job: Job) -> None:
     if job.log and job.log.exists():
         lines.append(f"  log: {job.log}")
     if _used_up(job):
-        lines.append("  its attempts are used up: run.again=true in this command starts it from scratch")
+        lines.append("  its attempts are used up: the command at the end grants one more; run.again=true in this one starts from scratch")
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 

@@ -53,8 +53,8 @@ class Job:
 
     @property
     def again(self) -> bool:
-        """Is the run to be started from scratch, whatever its state?"""
-        return bool(self.settings["run"]["again"])
+        """Is the run to be started from scratch, whatever its state? One that wasn't composed has none."""
+        return self.directory is not None and bool(self.settings["run"]["again"])
 
     @property
     def run(self) -> RunDirectory:

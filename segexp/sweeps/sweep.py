@@ -59,14 +59,16 @@ class Sweep:
                 self._follow(job, self.jobs[job.twin - 1])
         unfinished = any(job.state in ("pending", "running") for job in self.jobs)
         rows = [self._row(job) for job in self.jobs]
-        write_json(self.folder / "sweep.json", {"command": self.command, "unfinished": unfinished, "jobs": rows})
+        again = any(job.again for job in self.jobs)
+        write_json(self.folder / "sweep.json", {"command": self.command, "again": again, "unfinished": unfinished, "jobs": rows})
 
     def done_before(self) -> set[str]:
-        """The runs that this sweep had done when it was stopped: with run.again=true it goes on behind them."""
+        """The runs that this sweep had done again when it was stopped: with run.again=true it goes on behind them."""
         path = self.folder / "sweep.json"
         with suppress(SegexpError):
             before = read_json(path) if path.exists() else {}
-            return {row["run"] for row in before.get("jobs", []) if row["state"] == "done"} if before.get("unfinished") else set()
+            stopped = before.get("unfinished") and before.get("again")
+            return {row["run"] for row in before["jobs"] if row["state"] == "done"} if stopped else set()
         return set()
 
     def _follow(self, job: Job, twin: Job) -> None:

@@ -14,7 +14,7 @@ ALONE = {
     "beginning, before the manifest": ("segexp.runs.directory:write_json", 1),
     "within the first checkpoint": (WRITE, 60),
     "before a checkpoint's record": ("segexp.weights.checkpoints:write_json", 2),
-    "before the pointer to a checkpoint": ("segexp.callbacks.checkpoint:point", 2),
+    "before the pointer to a checkpoint": ("segexp.weights.checkpoints:point", 2, "'last'"),
     "validating": ("segexp.task:Task.validation_step", 2),
     "testing": ("segexp.task:Task.test_step", 1),
     "between the result and the status": ("segexp.runs.directory:write_json", 1, "'done'"),
@@ -22,7 +22,7 @@ ALONE = {
 WORKERS = {
     "training": ("segexp.task:Task.training_step", 9),
     "going on, before the log is cut": ("os:truncate", 1),
-    "before older checkpoints are removed": ("segexp.callbacks.checkpoint:prune", 3),
+    "before older checkpoints are removed": ("segexp.weights.checkpoints:_prune", 3),
 }
 
 

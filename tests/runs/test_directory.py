@@ -88,12 +88,13 @@ def test_a_run_that_was_never_begun_is_pending(run):
     assert run.read_status() == {"state": "pending", "attempt": 1, "step": 0, "error": None, "failures": 0}
 
 
-def test_begin_writes_what_the_run_is(run):
+def test_begin_writes_what_the_run_is(run, monkeypatch):
+    monkeypatch.setattr("segexp.allow._added", ("mylab",))
     assert begin(run, ["data.title='a b'", "trainer.devices=[0,1]"]) == 1
     assert read_json(run.status) == NEW
     assert OmegaConf.load(run.config) == CONFIG
     assert "root: ${paths.data}/shapes" in run.config.read_text()  # interpolations are kept, the environment isn't read
-    assert run.overrides.read_text() == "segexp train 'data.title='\"'\"'a b'\"'\"'' 'trainer.devices=[0,1]'\n"
+    assert run.overrides.read_text() == "segexp train --allow=mylab 'data.title='\"'\"'a b'\"'\"'' 'trainer.devices=[0,1]'\n"
     assert read_json(run.manifest) == {"id": ID, "id_version": 1}
     assert {p.name for p in run.path.iterdir()} == {"config.yaml", "overrides.txt", "manifest.json", "status.json"}
 

@@ -14,7 +14,7 @@ from segexp.cli.main import main
 from segexp.errors import HeldError, SegexpError, StoppedError
 from segexp.runs.directory import RunDirectory
 from segexp.runs.lock import held
-from tests.runs.planned import MOMENTS, SMALL, Planned, content, ending, fails, folder_of, planned, read, run, signals
+from tests.runs.planned import MOMENTS, SMALL, Planned, content, copies_to, ending, fails, folder_of, planned, read, run, signals
 
 pytestmark = pytest.mark.usefixtures("quick")
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +23,12 @@ ROOT = Path(__file__).resolve().parents[2]
 def steps_of_log(folder):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [line["step"] for line in lines if line["name"] == "train/loss"]
+
+
+def copied(whole, tmp_path):
+    """The folder of a copy of the run that is done."""
+    shutil.copytree(whole.folder.parent, tmp_path / "outputs" / "default")
+    return folder_of(tmp_path / "outputs")
 
 
 # ------------------------------------------------------------------ done
@@ -253,10 +259,40 @@ def test_again_starts_from_nothing_and_counts_anew(whole, killed):
         run(outputs)
     run(outputs, "run.again=true")
     assert Planned.steps == list(range(8))
-    assert read(folder, "status.json") == {"state": "done", "attempt": 2, "step": 8, "error": None, "failures": 0}
+    status = {"state": "done", "attempt": 2, "step": 8, "error": None, "failures": 0, "again": True}
+    assert read(folder, "status.json") == status
     assert content(folder / "attempts" / "1" / "checkpoints") == kept
     assert read(folder / "attempts" / "1", "status.json")["failures"] == 2
     assert ending(folder) == whole.ending
+
+
+def test_again_goes_on_if_it_was_stopped_and_then_starts_once_more(whole, tmp_path):
+    folder = copied(whole, tmp_path)
+    with pytest.raises(StoppedError):
+        run(tmp_path / "outputs", "run.again=true", plan={("train", 5): signals()})
+    status = read(folder, "status.json")
+    assert (status["state"], status["attempt"], status["step"]) == ("preempted", 2, 6)
+    outcome = run(tmp_path / "outputs", "run.again=true")
+    assert outcome.ran
+    assert Planned.steps == [6, 7]
+    assert (outcome.directory.read_status()["state"], outcome.directory.read_status()["attempt"]) == ("done", 2)
+    assert ending(folder) == whole.ending
+    with pytest.raises(StoppedError):
+        run(tmp_path / "outputs", "run.again=true", plan={("train", 1): signals()})
+    assert Planned.steps == [0, 1]
+    assert read(folder, "status.json")["attempt"] == 3
+    run(tmp_path / "outputs")  # without the word it goes on, too
+    assert Planned.steps == list(range(2, 8))
+    assert ending(folder) == whole.ending
+
+
+def test_again_goes_on_after_a_kill(whole, tmp_path):
+    outputs = copied(whole, tmp_path).parents[1]
+    run(outputs, "run.again=true", plan={("train", 5): copies_to(tmp_path / "killed")})
+    run(tmp_path / "killed", "run.again=true")
+    assert Planned.steps == [4, 5, 6, 7]
+    assert read(folder_of(tmp_path / "killed"), "status.json")["attempt"] == 2
+    assert ending(folder_of(tmp_path / "killed")) == whole.ending
 
 
 def test_an_exit_within_a_run_is_a_failure(killed):

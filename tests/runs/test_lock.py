@@ -1,16 +1,19 @@
 """One winner, losers who know the winner's name, and a dead holder that keeps nothing."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
-from segexp.errors import HeldError
+from segexp.errors import ConfigError, HeldError
 from segexp.runs.lock import Lock, describe, held
 
 STARTER = """
@@ -110,3 +113,52 @@ def test_an_empty_name_is_told_as_such(tmp_path):
         Lock(path).take()
     lock.leave()
     lock.leave()
+
+
+def test_a_lock_that_cannot_be_opened_is_told_with_its_file(tmp_path, monkeypatch):
+    def refuse(path, *_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("segexp.runs.lock.os.open", refuse)
+        with pytest.raises(ConfigError) as caught:
+            Lock(tmp_path / "lock").take()
+    assert caught.value.what == "the run's lock can't be opened: Permission denied"
+    assert caught.value.where == str(tmp_path / "lock")
+    assert caught.value.fix.endswith("paths.outputs=<another folder>")
+    with held(tmp_path / "lock") as before:
+        assert before is None
+
+
+@pytest.fixture
+def taken(tmp_path):
+    """A lock that a process has which hasn't written its name yet: the file still names one that has died."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait(timeout=60)
+    path = tmp_path / "lock"
+    with held(path):
+        name = json.loads(path.read_text())
+        path.write_text(json.dumps(name | {"pid": dead.pid}))
+        with path.open("r+") as file:
+            assert json.load(file)["pid"] == dead.pid
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield path, name, dead.pid
+
+
+def test_the_name_of_a_dead_holder_is_not_told_while_the_winner_writes_its_own(taken, monkeypatch):
+    path, name, _ = taken
+    monkeypatch.setattr("segexp.runs.lock.PATIENCE", 30)
+    writer = threading.Timer(0.1, path.write_text, [json.dumps(name)])
+    writer.start()
+    with pytest.raises(HeldError, match=f"process {os.getpid()} on .* has this run; .*kill {os.getpid()}$"):
+        Lock(path).take()
+    writer.join()
+
+
+def test_the_name_of_a_dead_holder_is_not_told_either_if_the_winner_never_writes(taken, monkeypatch):
+    path, _, dead = taken
+    monkeypatch.setattr("segexp.runs.lock.PATIENCE", 0)
+    with pytest.raises(HeldError, match=r"another process has this run; .*; fix: wait for it$") as caught:
+        Lock(path).take()
+    assert str(dead) not in str(caught.value)

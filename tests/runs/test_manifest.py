@@ -23,6 +23,7 @@ CONFIG = OmegaConf.create({"seed": 3})
 def test_the_record_of_a_run(monkeypatch):
     secret = f"s3cr3t-{os.getpid()}"
     monkeypatch.setenv("WANDB_API_KEY", secret)
+    monkeypatch.setattr("segexp.allow._added", ())
     made = manifest(CONFIG, "0123456789ab", ["model=fcn", "data.title='a b'"], threads=2)
     assert list(made) == [
         *("id", "id_version", "command", "started", "seed", "threads", "versions", "git", "data", "spec", "hardware", "hostname")

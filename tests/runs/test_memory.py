@@ -181,6 +181,37 @@ def test_pieces_become_smaller_down_to_one_image_and_then_it_is_an_error(tmp_pat
     assert read(folder_of(tmp_path / "none"), "status.json")["error"]["code"] == "memory"
 
 
+def evaluated(folder):
+    """The steps after which there was a validation."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line["step"] for line in lines if line["name"] == "val/loss"]
+
+
+def test_an_epoch_that_is_cut_to_so_many_batches_has_as_many_in_pieces(tmp_path):
+    cut = [*GREEDY, "trainer.limit_train_batches=3", "+trainer.val_check_interval=2"]  # of 4 batches
+    whole = run(tmp_path / "whole", *cut)
+    assert Planned.images == [4] * 6
+    Greedy.most = {"train": 2}
+    halved = run(tmp_path / "halved", *cut, HALVE)
+    assert Planned.images == [4] + [2] * 12
+    assert halved.result["steps"] == whole.result["steps"] == 6
+    assert evaluated(halved.directory.path) == evaluated(whole.directory.path)
+    assert len(evaluated(whole.directory.path)) >= 2
+    assert same(halved.directory.path, whole.directory.path)
+
+
+@pytest.mark.parametrize("cut", ["trainer.limit_train_batches=0.75", "+trainer.val_check_interval=0.5"])
+def test_an_epoch_that_is_cut_by_a_fraction_is_not_cut_into_pieces(tmp_path, cut):
+    Greedy.most = {"train": 2}
+    with pytest.raises(OutOfMemoryError) as caught:
+        run(tmp_path, *GREEDY, HALVE, cut)
+    assert caught.value.what == "the memory is too small for step 0 with a batch of 4 x 32x48"
+    assert "data.loader.batch_size=2 trainer.accumulate_grad_batches=2" in caught.value.fix
+    assert Planned.images == [4]
+    assert "pieces" not in manifest(tmp_path)
+    assert read(folder_of(tmp_path), "status.json")["error"]["code"] == "memory"
+
+
 # ------------------------------------------------------------------ pieces of a loader
 
 

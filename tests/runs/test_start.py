@@ -33,7 +33,7 @@ def edit(path, **entries):
 
 def test_a_wrong_mode_is_refused(tmp_path):
     error = refused(ConfigError, tmp_path, "resume.mode=maybe")
-    assert str(error) == "no such way to go on; resume.mode=maybe; fix: resume.mode=auto|must|never"
+    assert str(error) == "resume.mode must be one of auto, must, never; resume.mode=maybe; fix: resume.mode=auto|must|never"
 
 
 def test_must_without_a_checkpoint_says_why_there_is_none(tmp_path, killed):
@@ -190,9 +190,16 @@ def test_another_learning_rate_is_refused_unless_it_is_named_and_then_holds(kill
     assert Planned.rates == [0.1] * 4
     assert ending(folder_of(again)) == changed
 
-    error = refused(ConfigError, outputs, there)  # it is done, and not with this config
-    assert error.what == "the run is done, with another config: optimizer.lr 0.1 -> 0.003"
-    assert error.fix == f"weights.file=run:{folder.name[-12:]} starts a run of this config from its weights"
+    for original in ((), (there,)):  # it is done, and not with this config
+        error = refused(ConfigError, outputs, *original)
+        assert error.what == "the run is done, with another config: optimizer.lr 0.1 -> 0.003"
+        assert error.where == str(folder)
+        assert error.fix.startswith("run.again=true starts this one from scratch, weights.file=run:")
+        assert error.fix.endswith(f"weights.file=run:{folder.name[-12:]} one from the other's weights")
+    before = content(outputs)
+    told = run(outputs, there, "optimizer.lr=0.1")
+    assert (told.ran, told.result) == (False, read(folder, "result.json"))
+    assert content(outputs) == before
 
 
 def test_a_run_of_another_config_cannot_be_started_anew_in_its_folder(killed):

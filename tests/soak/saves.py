@@ -12,7 +12,7 @@ from typing import Any
 
 from segexp.functional.files import remove_orphans
 from segexp.sweeps.forks import ForkedProcess
-from segexp.weights.checkpoints import listed, name_of, newest, point, prune, record_of, write
+from segexp.weights.checkpoints import listed, name_of, newest, record_of, settle, write
 from tests.soak.bench import Bench, Row
 from tests.soak.kills import OPERATIONS
 from tests.soak.trial import PATIENCE, other_disk
@@ -39,8 +39,7 @@ def loop(document: Mapping[str, Any]) -> int:
         step += 1
         state = {"state_dict": {str(part): torch.full((size // 16,), float(step)) for part in range(16)}}
         write(folder / f"{name_of(step)}.ckpt", state, {"step": step, "score": None, "pending": False})
-        point(folder, "last", name_of(step))
-        prune(folder, 2)
+        settle(folder, name_of(step), None)
 
 
 def one(bench: Bench, number: int) -> Row:

@@ -87,7 +87,8 @@ def test_the_same_command_starts_only_what_is_not_done_until_attempts_are_used_u
     assert {path: path.read_bytes() for path in folder.glob("**/*") if path.is_file() and path.suffix == ".txt"} == before
     assert "failed (2 times)" in out
     assert "RuntimeError: a bug" in err
-    assert "run.again=true in this command starts it from scratch" in err
+    text = "its attempts are used up: the command at the end grants one more; run.again=true in this one starts from scratch"
+    assert text in err
     again = shlex.split(err.splitlines()[-1].partition("fix: ")[2])
     assert again[-1] == "run.max_attempts=3"
     assert main([a for a in again[1:] if not a.startswith("--allow")]) == 1  # it runs only the failed one
@@ -258,6 +259,31 @@ def test_a_signal_lets_jobs_save_and_leaves_the_rest_pending(place, spawn):
     done = subprocess.run(again, check=False, timeout=60, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(starts(folder).values()) == [1, 1, 1, 2, 2]
+
+
+def test_again_goes_on_behind_what_was_done_again_before_a_stop(place):
+    """One job after the other, of which the second waits; each of them was done before."""
+
+    def again(*more):
+        given = ["+loss.fault=fine,stop", "launcher.jobs=1", *more]
+        arguments = ["--allow=tests", "train", "-m", *SMALL, *given]
+        return subprocess.Popen(command(*arguments, stub=True), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def stopped(*more):
+        driver, logs = again(*more), Path("outputs/default/sweeps")
+        until(lambda: sum(log.read_text().count("starts") for log in logs.glob("*/jobs/*.txt")) == before + 2)
+        driver.send_signal(signal.SIGINT)
+        assert driver.wait(timeout=30) == 75
+        return [starts(rows()[1])[row["run"]] for row in rows()[0]]
+
+    before = 0
+    assert stopped() == [1, 1]
+    before = 2
+    assert stopped("run.again=true") == [2, 2]  # what was done without it is done again
+    Path("go-on").touch()
+    for wanted in ([2, 3], [3, 4]):  # the same command goes on; then nothing is left, and it starts both again
+        assert again("run.again=true").wait(timeout=30) == 0
+        assert [starts(rows()[1])[row["run"]] for row in rows()[0]] == wanted
 
 
 def test_a_second_signal_ends_all_at_once(place):

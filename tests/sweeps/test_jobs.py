@@ -43,17 +43,26 @@ def test_what_needs_no_process(job, status, result, state, cause):
     write(job, **status)
     if result:
         job.run.result_file.write_text("{}")
-    settle(job)
+    settle(job, again=False)
     assert (job.state, job.cause) == (state, cause)
     job.state, job.cause = "pending", ""
-    job.settings["run"]["again"] = True
-    settle(job)
+    settle(job, again=True)
     assert job.state == "pending"
+
+
+def test_a_job_is_started_again_where_its_config_says_so_and_there_is_one(job):
+    assert not job.again
+    job.settings["run"]["again"] = True
+    assert job.again
+    slip = composed(2, [*SMALL, "run.again=true", "run.max_attempts=0"])
+    assert (slip.state, slip.cause, slip.again) == ("failed", "config", False)
+    settle(slip, again=slip.again)
+    assert "run.max_attempts must be a whole number from 1; run.max_attempts=0; fix: run.max_attempts=2" in slip.error
 
 
 def test_a_status_that_cannot_be_read_is_a_failure_of_the_job_alone(job):
     job.run.status.write_text("{")
-    settle(job)
+    settle(job, again=False)
     assert (job.state, job.cause) == ("failed", "failed")
     assert f"not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1); {job.run.status}" in job.error
     judge(job, 1, STATUS)

@@ -33,13 +33,15 @@ def test_the_folder_depends_on_the_runs_alone():
 
 
 def test_paths_in_the_record_are_relative_to_its_folder(tmp_path):
-    job = Job(1, ["seed=0"], RunDirectory(tmp_path / "default" / "run-abcdefabcdef"))
+    settings = {"run": {"again": False}}
+    job = Job(1, ["seed=0"], RunDirectory(tmp_path / "default" / "run-abcdefabcdef"), settings=settings)
     sweep = Sweep([job, Job(2, ["seed=x"])], "segexp train -m seed=0,x")
     sweep.jobs[1].fail("config", "segexp: error[config]: no")
     sweep.folder.mkdir(parents=True)
     sweep.write()
     record = json.loads((sweep.folder / "sweep.json").read_text())
     assert record["command"] == "segexp train -m seed=0,x"
+    assert (record["unfinished"], record["again"]) == (True, False)
     assert record["jobs"] == [
         {
             "overrides": ["seed=0"],
@@ -73,8 +75,43 @@ def test_paths_in_the_record_are_relative_to_its_folder(tmp_path):
     ],
 )
 def test_the_command_that_reruns_grants_attempts_where_they_are_used_up(tmp_path, monkeypatch, failures, typed, command):
-    monkeypatch.setattr("segexp.sweeps.driver.allowed", lambda: ())
+    monkeypatch.setattr("segexp.allow._added", ())
     job = Job(1, ["seed=0"], RunDirectory(tmp_path), settings={"run": {"max_attempts": 2, "again": False}})
     (tmp_path / "status.json").write_text(json.dumps({"state": "failed", "attempt": 1, "step": 0, "error": None, "failures": failures}))
     job.fail("exit 1", "")
     assert shlex.split(rerun([job], typed)) == ["segexp", "train", "-m", *command]
+
+
+def sweep_of(folder, *states, again=True):
+    """A sweep of so many runs, each in its state, as it was written."""
+    jobs = []
+    for number, state in enumerate(states, 1):
+        run = RunDirectory(folder / "default" / f"run-{number:012x}")
+        jobs.append(Job(number, [f"seed={number}"], run, settings={"run": {"again": again}}, state=state))
+    made = Sweep(jobs, "segexp train -m")
+    made.folder.mkdir(parents=True, exist_ok=True)
+    made.write()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("states", "again", "done"),
+    [
+        (("done", "pending"), True, {f"{1:012x}"}),
+        (("done", "running"), True, {f"{1:012x}"}),  # its driver was killed
+        (("done", "done"), True, set()),  # nothing was left: the next time is another time
+        (("done", "failed"), True, set()),
+        (("done", "pending"), False, set()),  # they were done, and not again
+    ],
+)
+def test_what_a_sweep_that_was_stopped_has_done_again(tmp_path, states, again, done):
+    made = sweep_of(tmp_path, *states, again=again)
+    assert made.done_before() == done
+
+
+def test_a_record_that_is_not_there_or_broken_says_that_nothing_was_done(tmp_path):
+    made = sweep_of(tmp_path, "done", "pending")
+    (made.folder / "sweep.json").write_text("{")
+    assert made.done_before() == set()
+    (made.folder / "sweep.json").unlink()
+    assert made.done_before() == set()

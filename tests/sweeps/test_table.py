@@ -14,7 +14,9 @@ from segexp.sweeps.table import Display, LiveDisplay, display, summary
 def sweep(tmp_path):
     """One job that is done, one that failed, one that runs, and one with the run of the first."""
     folders = [tmp_path / "default" / f"run-{digit * 12}" for digit in "abca"]
-    jobs = [Job(number, ["data=shapes", f"seed={seed}"], RunDirectory(folders[number - 1])) for number, seed in enumerate("0120", 1)]
+    settings = {"run": {"again": False}}
+    runs = [RunDirectory(folder) for folder in folders]
+    jobs = [Job(number, ["data=shapes", f"seed={seed}"], runs[number - 1], settings=settings) for number, seed in enumerate("0120", 1)]
     find_twins(jobs)
     sweep = Sweep(jobs, "segexp train -m data=shapes seed=0,1,2,0")
     (sweep.folder / "jobs").mkdir(parents=True)

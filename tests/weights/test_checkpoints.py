@@ -17,12 +17,11 @@ from segexp.weights.checkpoints import (
     CheckpointError,
     listed,
     newest,
-    point,
     pointed,
-    prune,
     record_of,
     require_space,
     set_aside,
+    settle,
     verify,
     write,
 )
@@ -194,20 +193,61 @@ def test_damage_is_seen_and_the_one_before_is_taken(tmp_path, kind):
         assert (tmp_path / "step-2.ckpt.broken").exists()
 
 
-def test_order_pointers_and_pruning(tmp_path):
+def test_order_pointers_and_what_is_kept(tmp_path):
     for number in (5, 10, 15, 9):
         save(tmp_path, number)
     save(tmp_path, 15, "step-15-pending")
     (tmp_path / "step-99.ckpt").write_bytes(b"no record: it was killed here")
     assert [path.stem for path in listed(tmp_path)] == ["step-15", "step-15-pending", "step-10", "step-9", "step-5"]
     assert pointed(tmp_path, "last") is None
-    point(tmp_path, "last", "step-15")
-    point(tmp_path, "best", "step-5")
-    assert pointed(tmp_path, "best") == tmp_path / "step-5.ckpt"
-    prune(tmp_path, 2)
-    assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["step-10.ckpt", "step-15-pending.ckpt", "step-15.ckpt", "step-5.ckpt"]
-    assert sorted(path.stem for path in tmp_path.glob("*.json")) == ["step-10", "step-15", "step-15-pending", "step-5"]
+    settle(tmp_path, "step-15", "val/loss", 2)
+    assert (pointed(tmp_path, "last").stem, pointed(tmp_path, "best").stem) == ("step-15", "step-5")
+    assert sorted(path.stem for path in tmp_path.glob("*.ckpt")) == ["step-10", "step-15", "step-5"]
+    assert sorted(path.stem for path in tmp_path.glob("*.json")) == ["step-10", "step-15", "step-5"]
     assert record_of(tmp_path / "step-10.ckpt")["score"] == 1.0
+
+
+def scored(folder, scores):
+    for number, score in scores.items():
+        write(folder / f"step-{number}.ckpt", state(number), {"step": number, "score": score})
+
+
+@pytest.mark.parametrize(
+    ("monitor", "scores", "best"),
+    [
+        ("val/miou", {1: 0.3, 2: 0.9, 3: 0.5}, "step-2"),
+        ("val/loss", {1: 0.7, 2: 0.9, 3: 0.5}, "step-3"),
+        ("val/miou", {8: 0.5, 9: 0.5, 10: 0.5}, "step-8"),  # the first of equals, by number rather than by name
+        ("val/loss", {8: 0.5, 9: 0.5, 10: 0.6}, "step-8"),
+        ("val/miou", {1: -0.5, 2: None, 3: -0.6}, "step-1"),  # one without a score isn't one of 0
+        (None, {1: None, 2: None}, None),
+    ],
+)
+def test_the_best_is_that_of_the_records(tmp_path, monitor, scores, best):
+    scored(tmp_path, scores)
+    settle(tmp_path, f"step-{max(scores)}", monitor)
+    found = pointed(tmp_path, "best")
+    assert (found and found.stem) == best
+    kept = {f"step-{number}" for number in sorted(scores)[-2:]} | ({best} - {None})
+    assert {path.stem for path in tmp_path.glob("*.ckpt")} == {path.stem for path in tmp_path.glob("*.json")} == kept
+
+
+def test_a_broken_record_has_no_say_in_what_is_best(tmp_path):
+    scored(tmp_path, {1: 0.4, 2: 0.9, 3: 0.5})
+    (tmp_path / "step-2.json").write_text("{")
+    settle(tmp_path, "step-3", "val/miou", keep=1)
+    assert pointed(tmp_path, "best").stem == "step-3"
+    assert [path.stem for path in tmp_path.glob("*.ckpt")] == ["step-3"]
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\x00\x80", b"", b"step-7/../x", b"step-"])
+def test_pointers_of_garbage_point_nowhere_and_are_written_anew(tmp_path, garbage):
+    scored(tmp_path, {1: 0.4, 2: 0.3})
+    for which in ("last", "best"):
+        (tmp_path / which.upper()).write_bytes(garbage)
+        assert pointed(tmp_path, which) is None
+    settle(tmp_path, "step-2", "val/miou")
+    assert (pointed(tmp_path, "last").stem, pointed(tmp_path, "best").stem) == ("step-2", "step-1")
 
 
 def test_nothing_there(tmp_path):
