@@ -1,11 +1,11 @@
 """Order, counts and padding of batches; labels out of range."""
 
+import multiprocessing
 import subprocess
 import sys
-from types import multiprocessing
+from types import SimpleNamespace
 
 import pytest
-import SimpleNamespace
 import torch
 from pytorch_lightning import Callback
 from torchvision import tv_tensors
