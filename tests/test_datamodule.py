@@ -154,9 +154,10 @@ def test_an_interruption_ends_the_workers_of_all_loaders(tmp_path):
     experiment = build(config)
     lightning = trainer(config, RunInfo(tmp_path, config.monitor), training=True)
     lightning.callbacks.append(Interrupts())
+    before = set(multiprocessing.active_children())  # of other tests
     with pytest.raises(Interrupted):
         lightning.fit(experiment.task, datamodule=experiment.datamodule)
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= before
 
 
 STUCK = """

@@ -43,9 +43,9 @@ def stopped(trial: Trial, seconds: float, name: str) -> Row | None:
     Returns:
         `signal`, `step`, `seconds` from the signal to the end, and `problems`.
     """
-    before = trial.log.read_text() if trial.log.exists() else ""
+    before = trial.text()
     child = trial.start()
-    while "loading torch" not in trial.log.read_text().removeprefix(before) and child.poll() is None:
+    while "loading torch" not in trial.text().removeprefix(before) and child.poll() is None:
         time.sleep(0.005)
     if (code := ended(child, seconds)) is None:
         began = time.monotonic()

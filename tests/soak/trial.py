@@ -73,9 +73,13 @@ class Trial:
         assert code == 0, f"exit {code}: {self.said()}"
         return time.monotonic() - began
 
+    def text(self) -> str:
+        """Its log; empty before the first start has opened it."""
+        return self.log.read_text() if self.log.exists() else ""
+
     def said(self) -> str:
         """The last line of its log."""
-        return (self.log.read_text().strip().splitlines() or [""])[-1]
+        return (self.text().strip().splitlines() or [""])[-1]
 
     def step(self) -> int:
         """How many steps are in its log."""
