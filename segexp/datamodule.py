@@ -37,12 +37,14 @@ class LoaderOptions:
         batch_size: samples of one micro-batch and rank.
         eval_batch_size: the same in evaluation.
         workers: loader processes; 0 reads in the training process. The result doesn't depend on it.
+        persistent_workers: they live from epoch to epoch rather than being started anew; nor on this.
         cache: keep decoded samples in memory, in each process that reads them.
     """
 
     batch_size: int = 8
     eval_batch_size: int = 8
     workers: int = 0
+    persistent_workers: bool = True
     cache: bool = False
 
 
@@ -377,7 +379,7 @@ class DataModule(LightningDataModule):
                 batch_sampler=order,
                 collate_fn=windows,
                 num_workers=workers,
-                persistent_workers=workers > 0,
+                persistent_workers=self.options.persistent_workers and workers > 0,
                 worker_init_fn=_calm,
                 pin_memory=torch.cuda.is_available(),
             )

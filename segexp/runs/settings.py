@@ -59,6 +59,7 @@ CHECKS: Mapping[str, Check] = {
     "callbacks.checkpoint.every_seconds": _SECONDS,
     "callbacks.checkpoint.every_n_train_steps": _whole(1, none=True),
     "data.loader.workers": _whole(0),
+    "data.loader.persistent_workers": _FLAG,
     "data.loader.batch_size": _whole(1),
     "data.loader.eval_batch_size": _whole(1),
     "data.limit": _whole(1, none=True),

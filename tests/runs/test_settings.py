@@ -33,6 +33,7 @@ CASES = {  # key -> (wrong values, right ones)
     "callbacks.checkpoint.every_seconds": ([0, -1.0, "often", True], [0.5, 600, None]),
     "callbacks.checkpoint.every_n_train_steps": ([0, 1.5, True], [1, None]),
     "data.loader.workers": ([-1, None, True], [0, 2]),
+    "data.loader.persistent_workers": (["head", None], [True, False]),
     "data.loader.batch_size": ([0, 2.0, None], [1, 8]),
     "data.loader.eval_batch_size": ([0, "8"], [1, 8]),
     "data.limit": ([0, -1, True], [1, None]),

@@ -10,6 +10,7 @@ from tests.soak.trial import weights
 VARIANTS = (
     ["data.loader.workers=1"],
     ["data.loader.workers=2"],
+    ["data.loader.workers=2", "data.loader.persistent_workers=false"],
     ["data.loader.cache=true", "data.loader.eval_batch_size=3"],
     ["trainer.check_val_every_n_epoch=3"],
     ["trainer.check_val_every_n_epoch=2", "data.loader.workers=2"],
