@@ -230,9 +230,9 @@ def trainer(config: DictConfig, run: RunInfo, *, training: bool, pieces: int = 1
 
 def prepare(config: DictConfig) -> None:
     """Set what holds for the whole process: threads and determinism."""
+    check_settings(config)
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
-    check_settings(config)
     torch.use_deterministic_algorithms(config.determinism == "strict")
 
 

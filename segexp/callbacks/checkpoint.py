@@ -148,7 +148,7 @@ class Checkpoint(Callback):
         name = name_of(at.step, pending=at.pending)
         split, _, figure = (self.run.monitor or "").partition("/")
         score = task.figures.get(split, {}).get(figure) if at.due and not at.pending else None
-        files = {name: _synced_size(self.run.folder / name) for name in ("metrics.jsonl",)}
+        files = {"metrics.jsonl": _synced_size(self.run.folder / "metrics.jsonl")}
         record = {"step": at.step, "epoch": at.epoch, "score": score, "pending": at.pending, "files": files}
         figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
         task.run_state = {"format": FORMAT, "position": at.as_dict(), "record": record, "figures": figures, "config": self._config()}

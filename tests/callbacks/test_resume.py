@@ -11,19 +11,12 @@ from segexp.build import build, trainer
 from segexp.callbacks.evaluation import RunInfo
 from segexp.config import compose
 from segexp.weights.checkpoints import listed, record_of
+from tests.test_task import SMALL
 
 BASE = [
-    "data.height=32",
-    "data.width=48",
+    *SMALL,
     "data.train=12",
-    "data.val=3",
-    "data.test=2",
-    "data.loader.batch_size=2",
-    "backbone=timm",
-    "backbone.name=test_resnet",
-    "decoder.width=16",
     "trainer.max_epochs=2",
-    "trainer.accelerator=cpu",
     "trainer.log_every_n_steps=1",
     "callbacks.panels.count=0",
     "callbacks.checkpoint.every_n_train_steps=1",

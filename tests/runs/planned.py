@@ -9,6 +9,7 @@ from copy import deepcopy
 from functools import cache
 from pathlib import Path
 
+import pytest
 import torch
 from pytorch_lightning import Callback
 from torch import nn
@@ -184,3 +185,13 @@ def ending(folder):
 def content(folder):
     """Path -> bytes of all files, but for the lock."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file() and p.name != "lock"}
+
+
+def refused(kind, outputs, *overrides):
+    """The error of a start that must not change anything, nor train."""
+    before = content(outputs)
+    with pytest.raises(kind) as caught:
+        run(outputs, *overrides)
+    assert Planned.steps == []
+    assert content(outputs) == before
+    return caught.value

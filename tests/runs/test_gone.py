@@ -8,7 +8,7 @@ import pytest
 from segexp.cli.main import main
 from segexp.errors import ConfigError, WeightsError
 from segexp.runs.directory import RunDirectory
-from tests.runs.planned import SMALL, Planned, content, ending, folder_of, planned, read, run
+from tests.runs.planned import SMALL, Planned, ending, folder_of, planned, read, refused, run
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -18,16 +18,6 @@ def done(whole, tmp_path):
     """The folder of a fresh copy of the run that is done."""
     shutil.copytree(whole.folder.parent, tmp_path / "outputs" / "default")
     return folder_of(tmp_path / "outputs")
-
-
-def refused(kind, outputs, *overrides):
-    """The error of a start that must not change anything, nor train."""
-    before = content(outputs)
-    with pytest.raises(kind) as caught:
-        run(outputs, *overrides)
-    assert Planned.steps == []
-    assert content(outputs) == before
-    return caught.value
 
 
 def steps_of_losses(folder):

@@ -9,19 +9,9 @@ from PIL import Image
 
 from segexp.cli.main import main
 from segexp.errors import ConfigError, StoppedError, WeightsError
-from tests.runs.planned import SMALL, Planned, content, copies_to, ending, folder_of, planned, read, run, signals
+from tests.runs.planned import SMALL, Planned, content, copies_to, ending, folder_of, planned, read, refused, run, signals
 
 pytestmark = pytest.mark.usefixtures("quick")
-
-
-def refused(kind, outputs, *overrides):
-    """The error of a start that must not change anything, nor train."""
-    before = content(outputs)
-    with pytest.raises(kind) as caught:
-        run(outputs, *overrides)
-    assert Planned.steps == []
-    assert content(outputs) == before
-    return caught.value
 
 
 def edit(path, **entries):
