@@ -95,9 +95,10 @@ def chain(
     """
     body = complete(backbone, spec)
     neck = complete(decoder, body.spec)
-    top, criterion, finish = complete(head, neck.spec, spec), complete(loss, spec), complete(postprocess, spec)
+    levels = {**body.spec, **neck.spec}
+    top, criterion, finish = complete(head, levels, spec), complete(loss, spec), complete(postprocess, spec)
     figures = Metrics({name: complete(metric, spec) for name, metric in metrics.items()})
-    others = functools.partial(alternatives, spec=spec, features=neck.spec) if alternatives else None
+    others = functools.partial(alternatives, spec=spec, features=levels) if alternatives else None
     check(spec, top, criterion, finish, figures, alternatives=others)
     return Chain(Model(body, neck, top, finish), criterion, figures)
 

@@ -36,7 +36,7 @@ class Model(nn.Module):
         self.register_buffer("std", torch.tensor(backbone.std)[:, None, None], persistent=False)
 
     def features(self, images: Tensor, sizes: Sizes | None = None) -> Features:
-        """Images float32 [B,C,H,W] in [0, 1] to the decoder's features.
+        """Images float32 [B,C,H,W] in [0, 1] to what the head reads: the decoder's levels, and the backbone's beside them.
 
         Images are normalised, then padded with zeros (the mean colour) to a multiple of `backbone.pad_to`; what lies
         beyond an image's valid size becomes zero too, so that the batch it came in doesn't matter.
@@ -50,7 +50,8 @@ class Model(nn.Module):
         down, right = -height % self.backbone.pad_to, -width % self.backbone.pad_to
         if down or right:
             x = F.pad(x, (0, right, 0, down))
-        return self.decoder(self.backbone(x.contiguous(memory_format=torch.channels_last)))
+        levels = self.backbone(x.contiguous(memory_format=torch.channels_last))
+        return levels | self.decoder(levels)
 
     def forward(self, images: Tensor, sizes: Sizes | None = None, targets: list[Targets] | None = None) -> Any:
         """The head's output: what the loss needs where targets are given, else what the postprocess needs."""

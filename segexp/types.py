@@ -49,12 +49,15 @@ class DataSpec:
         provides: kinds of annotation that every sample carries: any of `segments masks boxes semantic label`.
         ignore_index: the value of pixels without a label in semantic maps.
         in_channels: channels of an image.
+        values: of each class, its value in the data set's own label files, where predictions are exchanged in them
+            (Cityscapes' label ids); None where that is the class id.
     """
 
     classes: tuple[ClassInfo, ...]
     provides: frozenset[str]
     ignore_index: int = 255
     in_channels: int = 3
+    values: tuple[int, ...] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -79,7 +82,8 @@ class DataSpec:
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> DataSpec:
         classes = tuple(ClassInfo(c["name"], c["is_thing"], tuple(c["color"])) for c in plain["classes"])
-        return cls(classes, frozenset(plain["provides"]), plain["ignore_index"], plain["in_channels"])
+        values = tuple(plain["values"]) if plain.get("values") else None  # absent in the manifests of earlier versions
+        return cls(classes, frozenset(plain["provides"]), plain["ignore_index"], plain["in_channels"], values)
 
 
 @dataclass
@@ -168,6 +172,13 @@ class SemanticLogits:
 
     logits: Tensor  # [B,K,h,w]
     stride: int
+
+
+@dataclass
+class AuxiliaryLogits(SemanticLogits):
+    """With the logits of auxiliary heads, where targets were given (deep supervision)."""
+
+    aux: dict[str, SemanticLogits] = field(default_factory=dict)
 
 
 @dataclass

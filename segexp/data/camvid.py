@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from typing import Any
 
-import torch
-from torchvision import tv_tensors
-
+from segexp.data.labelled import LabelledFiles, ValueTable, fingerprint
 from segexp.errors import ConfigError, DataError
-from segexp.functional.images import read_image, read_labels
 from segexp.types import ClassInfo, DataSpec
 
 VOID = 11  # in the files; the project's ignore value outside
@@ -50,11 +45,12 @@ class CamVid:
         """Those of train, val and test that have a list."""
         return tuple(name for name in ("train", "val", "test") if (self.root / f"{name}.txt").is_file())
 
-    def open(self, split: str) -> CamVidSplit:
+    def open(self, split: str) -> LabelledFiles:
         """Read the list of a split.
 
         Raises:
             ConfigError: the folder or the split isn't there.
+            DataError: a line of the list can't be read.
         """
         if not self.splits:
             raise ConfigError(
@@ -65,54 +61,24 @@ class CamVid:
             )
         if split not in self.splits:
             raise ConfigError(f"CamVid has no split {split!r}", where=str(self.root), fix=f"data.split={'|'.join(self.splits)}")
-        return CamVidSplit(self.root, split)
+        lines = (self.root / f"{split}.txt").read_text().splitlines()
+        keys = [_pair(line, f"{split}.txt, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+        return LabelledFiles(split, keys, self._place, ValueTable(range(len(CLASSES)), [VOID], self.spec), id=_name)
 
     def fingerprint(self) -> str:
-        """sha256 of the lists and of the sizes of the files that they name."""
-        digest = hashlib.sha256()
-        for split in self.splits:
-            opened = self.open(split)
-            for index in range(len(opened)):
-                for path in opened.paths(index):
-                    digest.update(f"{split}/{path.name}:{path.stat().st_size if path.exists() else None}\n".encode())
-        return digest.hexdigest()
+        """sha256 of the names and sizes of the files that the lists name."""
+        return fingerprint(self)
 
-
-class CamVidSplit:
-    """The samples of one split, read when they are asked for."""
-
-    def __init__(self, root: Path, split: str) -> None:
-        self.root, self.split = root, split
-        self.lines = [line for line in (root / f"{split}.txt").read_text().splitlines() if line.strip()]
-        table = torch.arange(256, dtype=torch.uint8)
-        table[VOID] = CamVid.spec.ignore_index
-        self.table = table
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-    def paths(self, index: int) -> tuple[Path, Path]:
-        """Image and label files of a sample."""
-        names = self.lines[index].split()
-        if len(names) != 2:
-            raise DataError(
-                f"{self.lines[index]!r} is not 'image labels'", where=f"{self.split}.txt, line {index + 1}", fix="mend the line"
-            )
-        image, labels = (self.root.joinpath(*Path(name).parts[-2:]) for name in names)
+    def _place(self, pair: str) -> tuple[Path, Path]:
+        image, labels = (self.root.joinpath(*Path(name).parts[-2:]) for name in pair.split())
         return image, labels
 
-    def id(self, index: int) -> str:
-        """`<split>/<name>`, without opening a file."""
-        return f"{self.split}/{Path(self.lines[index].split()[0]).stem}"
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        path, label_path = self.paths(index)
-        image, labels = read_image(path), read_labels(label_path)
-        if image.shape[-2:] != labels.shape:
-            sizes = f"the image is {tuple(image.shape[-2:])}, its labels are {tuple(labels.shape)}"
-            raise DataError(sizes, where=f"{path} and {label_path}", fix="make the sizes equal")
-        return {
-            "image": tv_tensors.Image(image),
-            "semantic": tv_tensors.Mask(self.table[labels.long()]),
-            "meta": {"id": self.id(index), "size": tuple(labels.shape), "path": str(label_path)},
-        }
+def _pair(line: str, where: str) -> str:
+    if len(line.split()) != 2:
+        raise DataError(f"{line!r} is not 'image labels'", where=where, fix="mend the line")
+    return line
+
+
+def _name(pair: str) -> str:
+    return Path(pair.split()[0]).stem

@@ -1,0 +1,142 @@
+"""Cityscapes (Cordts et al., 2016): street scenes at 2048x1024, 19 classes out of 35 label ids."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segexp.data.labelled import LabelledFiles, ValueTable, fingerprint
+from segexp.errors import ConfigError, DataError
+from segexp.functional.images import read_labels
+from segexp.types import ClassInfo, DataSpec
+
+# (name, label id, thing, colour) in the order of the train ids
+CLASSES = (
+    ("road", 7, False, (128, 64, 128)),
+    ("sidewalk", 8, False, (244, 35, 232)),
+    ("building", 11, False, (70, 70, 70)),
+    ("wall", 12, False, (102, 102, 156)),
+    ("fence", 13, False, (190, 153, 153)),
+    ("pole", 17, False, (153, 153, 153)),
+    ("traffic light", 19, False, (250, 170, 30)),
+    ("traffic sign", 20, False, (220, 220, 0)),
+    ("vegetation", 21, False, (107, 142, 35)),
+    ("terrain", 22, False, (152, 251, 152)),
+    ("sky", 23, False, (70, 130, 180)),
+    ("person", 24, True, (220, 20, 60)),
+    ("rider", 25, True, (255, 0, 0)),
+    ("car", 26, True, (0, 0, 142)),
+    ("truck", 27, True, (0, 0, 70)),
+    ("bus", 28, True, (0, 60, 100)),
+    ("train", 31, True, (0, 80, 100)),
+    ("motorcycle", 32, True, (0, 0, 230)),
+    ("bicycle", 33, True, (119, 11, 32)),
+)
+LABEL_IDS = tuple(label_id for _, label_id, _, _ in CLASSES)
+VOID_IDS = tuple(i for i in range(34) if i not in LABEL_IDS)
+TRAIN_IDS = np.array([LABEL_IDS.index(i) if i in LABEL_IDS else 255 for i in range(34)])  # by label id
+INSTANCES = 1000  # an instance's value is label id x 1000 + its number; below, it is a label id alone
+PICTURE = "_leftImg8bit.png"
+ANNOTATIONS = ("semantic", "panoptic")
+
+
+class Cityscapes:
+    """Pictures in `leftImg8bit/<split>/<city>/`, labels in `gtFine/<split>/<city>/`, as downloaded.
+
+    Label ids become the 19 train ids as they are read; an install that has `labelTrainIds` alone works, too.
+
+    Args:
+        root: the folder that holds `leftImg8bit` and `gtFine`.
+        annotation: `semantic` (a class map), or `panoptic` (segments, from which a class map follows).
+    """
+
+    splits_known = ("train", "val", "test")
+
+    def __init__(self, *, root: str, annotation: str = "semantic") -> None:
+        if annotation not in ANNOTATIONS:
+            raise ConfigError("no such annotation", where=f"data.annotation={annotation}", fix=f"data.annotation={'|'.join(ANNOTATIONS)}")
+        self.root, self.annotation = Path(root), annotation
+        classes = tuple(ClassInfo(name, thing, color) for name, _, thing, color in CLASSES)
+        self.spec = DataSpec(classes, frozenset({"segments" if annotation == "panoptic" else "semantic"}), values=LABEL_IDS)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those whose pictures are there; `test` only where it has labels (its public ones are void throughout)."""
+        there = [name for name in self.splits_known if (self.root / "leftImg8bit" / name).is_dir()]
+        return tuple(name for name in there if name != "test")
+
+    def open(self, split: str) -> LabelledFiles:
+        """The pictures of a split in the order of their names; `test` has no labels.
+
+        Raises:
+            ConfigError: the folder or the split isn't there.
+        """
+        folder = self.root / "leftImg8bit" / split
+        if not (self.root / "leftImg8bit").is_dir():
+            raise ConfigError(
+                "Cityscapes is not there",
+                where=f"{self.root} (data.root)",
+                fix="register at cityscapes-dataset.com, fetch leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, and unpack both "
+                "there: leftImg8bit/<split>/<city>/*_leftImg8bit.png, gtFine/<split>/<city>/*_gtFine_labelIds.png",
+            )
+        if split not in self.splits_known or not folder.is_dir():
+            there = "|".join(sorted(p.name for p in folder.parent.iterdir() if p.is_dir()))
+            raise ConfigError(f"Cityscapes has no split {split!r}", where=str(folder.parent), fix=f"data.split={there}")
+        found = sorted(p.relative_to(folder).as_posix().removesuffix(PICTURE) for p in folder.glob(f"*/*{PICTURE}"))
+        if not found and any(folder.glob(f"*{PICTURE}")):
+            raise ConfigError("the pictures lie one folder too high", where=str(folder), fix=f"put them into {folder}/<city>/")
+        place, table = partial(self._place, split, self._kind(split, found)), ValueTable(LABEL_IDS, VOID_IDS, self.spec)
+        if self.annotation == "panoptic":
+            return LabelledFiles(split, found, place, partial(read_segments, spec=self.spec), id=_name)
+        if self._kind(split, found) == "labelTrainIds":
+            table = ValueTable(range(len(CLASSES)), [255], self.spec)
+        return LabelledFiles(split, found, place, table, id=_name)
+
+    def fingerprint(self) -> str:
+        """sha256 of the names and sizes of the files."""
+        return fingerprint(self)
+
+    def _kind(self, split: str, keys: list[str]) -> str | None:
+        """Which of the label files are read: train ids where the first picture has no others; None in a test."""
+        if split == "test" or not keys:
+            return None
+        if self.annotation == "panoptic":
+            return "instanceIds"
+        ready = self._place(split, "labelTrainIds", keys[0])[1], self._place(split, "labelIds", keys[0])[1]
+        return "labelTrainIds" if ready[0] and ready[0].is_file() and ready[1] and not ready[1].is_file() else "labelIds"
+
+    def _place(self, split: str, kind: str | None, key: str) -> tuple[Path, Path | None]:
+        labels = self.root / "gtFine" / split / f"{key}_gtFine_{kind}.png"
+        return self.root / "leftImg8bit" / split / f"{key}{PICTURE}", labels if kind else None
+
+
+def read_segments(path: Path, spec: DataSpec) -> dict[str, Tensor]:
+    """Segments of an `instanceIds` file: `label id x 1000 + number` is an instance, a label id alone is stuff, or a crowd of things.
+
+    Returns:
+        `segments` int32 [H,W], 0 = void; `segment_labels` int64 [N]; `segment_crowd` bool [N]; in the order of the file's values.
+
+    Raises:
+        DataError: unreadable, or a value whose label id doesn't exist.
+    """
+    raw = read_labels(path).numpy()
+    values = np.flatnonzero(np.bincount(raw.ravel()))
+    label_ids = np.where(values >= INSTANCES, values // INSTANCES, values)
+    if (strange := values[label_ids >= len(TRAIN_IDS)]).size:
+        text = f"instance values {strange[:8].tolist()} of no label id; known are 0..{len(TRAIN_IDS) - 1}"
+        raise DataError(text, where=str(path), fix="instance values are label id x 1000 + number: mend the file")
+    classes = TRAIN_IDS[label_ids]
+    kept = classes != spec.ignore_index
+    numbers = np.zeros(values[-1] + 1, np.int32)  # by value of the file
+    numbers[values[kept]] = np.arange(1, kept.sum() + 1)
+    labels = torch.from_numpy(classes[kept])
+    crowd = torch.isin(labels, torch.tensor(spec.thing_ids)) & torch.from_numpy(values[kept] < INSTANCES)
+    return {"segments": torch.from_numpy(numbers[raw]), "segment_labels": labels, "segment_crowd": crowd}
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]
