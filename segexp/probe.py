@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision import tv_tensors
 
 from segexp.datamodule import Item, collate, to_float
@@ -13,28 +14,46 @@ from segexp.errors import WiringError
 from segexp.functional.keys import generator
 from segexp.model import Model
 from segexp.targets import derive
-from segexp.types import Batch, DataSpec
+from segexp.types import Batch, DataSpec, Size
 
 SIDE = 64  # pixels; every level up to stride 64 has a cell
+USUAL = 512  # pixels of the image that a chain is judged by, unless the augmentation crops
 
 
-def example(spec: DataSpec, needs: Iterable[str], count: Any) -> Batch:
-    """Two images of noise: one with a background and an object of each of a few classes, one without objects."""
+def usual_size(crop: Sequence[int] | None) -> tuple[int, int]:
+    """(height, width) of the image that MACs and times are told for."""
+    height, width = crop or (USUAL, USUAL)
+    return height, width
+
+
+def macs(model: Model, spec: DataSpec, size: Size) -> int:
+    """Multiply-accumulates of one image from pixels to what the head emits (half of torch's count of operations)."""
+    was = model.training
+    images = torch.zeros(1, spec.in_channels, *size, device=next(model.parameters()).device)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.eval()(images)
+    model.train(was)
+    return counter.get_total_flops() // 2
+
+
+def example(spec: DataSpec, needs: Iterable[str], count: Any, *, size: Size = (SIDE, SIDE), images: int = 2) -> Batch:
+    """Images of noise, in turn one with a background and an object of each of a few classes, and one without objects."""
     things, stuff = spec.thing_ids or (0,), spec.stuff_ids or (spec.num_classes - 1,)
     items = []
-    for number, objects in enumerate((things[:3], ())):
+    for number in range(images):
+        objects = () if number % 2 else things[:3]
         labels = torch.tensor([stuff[0], *objects])
-        segments = torch.ones(SIDE, SIDE, dtype=torch.int32)
+        segments = torch.ones(*size, dtype=torch.int32)
         for i in range(len(objects)):
             segments[8 + 16 * i : 28 + 16 * i, 8 + 12 * i : 36 + 12 * i] = i + 2
-        noise = torch.randint(0, 256, (spec.in_channels, SIDE, SIDE), generator=generator("example", number), dtype=torch.uint8)
+        noise = torch.randint(0, 256, (spec.in_channels, *size), generator=generator("example", number), dtype=torch.uint8)
         sample = {
             "image": tv_tensors.Image(noise),
             "segments": segments,
             "segment_labels": labels,
             "segment_crowd": torch.zeros(len(labels), dtype=torch.bool),
         }
-        items.append(Item(noise, derive(sample, needs, spec, key=number), None, (SIDE, SIDE), f"example/{number}"))
+        items.append(Item(noise, derive(sample, needs, spec, key=number), None, size, f"example/{number}"))
     batch = collate(items)
     batch.images = to_float(batch.images)
     batch.counts = count(batch.targets)

@@ -35,5 +35,27 @@ def split(arguments: Sequence[str], *, positional: int = 0, flags: Sequence[str]
     return named, overrides, given
 
 
+def valued(arguments: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Take options of the form `--name=value` out: (name -> value, the other arguments).
+
+    Args:
+        arguments: what was typed after the command.
+        names: those that the command has, with their dashes.
+
+    Raises:
+        ConfigError: an unknown option, or one without its value.
+    """
+    found: dict[str, str] = {}
+    for argument in (a for a in arguments if a.startswith("--")):
+        name, equals, value = argument.partition("=")
+        if equals and name not in names:
+            raise ConfigError(f"unknown option {name}", where=argument, fix=f"options are {', '.join(f'{n}=<value>' for n in names)}")
+        if name in names and not value:
+            raise ConfigError(f"{name} needs a value", where=argument, fix=f"{name}=<value>")
+        if equals:
+            found[name] = value
+    return found, [a for a in arguments if a.partition("=")[0] not in names]
+
+
 def _is_override(argument: str) -> bool:
     return "=" in argument or argument.startswith("~")

@@ -16,8 +16,6 @@ from segexp.cli.arguments import split
 if TYPE_CHECKING:
     from segexp.types import FeatureSpec
 
-SIDE = 512  # of the image that MACs are counted for, unless the augmentation crops
-
 
 def run(arguments: Sequence[str]) -> int:
     """Print the chain."""
@@ -26,17 +24,13 @@ def run(arguments: Sequence[str]) -> int:
 
     config = compose("train", overrides)
     resolve(config)
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
     from segexp.build import checked, open_dataset
+    from segexp.probe import macs, usual_size
 
     spec = open_dataset(config).spec
     chain = checked(config, spec)
     model: Any = chain.model.eval()
-    height, width = config.augmentation.get("crop") or (SIDE, SIDE)
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, spec.in_channels, height, width))
+    height, width = usual_size(config.augmentation.get("crop"))
     kinds = f"{spec.num_classes} classes, {spec.in_channels} channels, gives {listed(spec.provides)}"
     rows = [("data", type_of(config.data), kinds, "")]
     for name, stage in model.stages():
@@ -51,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     for row in rows:
         print("  ".join(f"{cell:{w}}" for cell, w in zip(row[:3], widths, strict=True)) + f"  {row[3]}")
     total = sum(p.numel() for p in model.parameters())
-    print(f"total {total / 1e6:.3f} M parameters, {counter.get_total_flops() / 2e9:.2f} GMACs for an image of {height}x{width}")
+    print(f"total {total / 1e6:.3f} M parameters, {macs(model, spec, (height, width)) / 1e9:.2f} GMACs for an image of {height}x{width}")
     return 0
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "train and validate one run; -m sweeps over comma-separated values",
     "evaluate": "measure a run at original resolution, also under other settings or on another split",
     "predict": "label pictures with a run's model",
+    "bench": "images/s, latency and peak memory of a chain, on random images",
     "describe": "the composed chain: levels, channels, strides, parameters, MACs",
     "list": "the config groups, or the options of one",
     "report": "write a run's report.html again",

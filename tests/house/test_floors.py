@@ -24,7 +24,7 @@ FLOORS = [
         "formats",
     },
     {"model", "datamodule", "task", "callbacks", "probe"},
-    {"allow", "build", "config", "catalogue", "overrides", "presets", "runs", "sweeps", "report"},
+    {"allow", "bench", "build", "config", "catalogue", "overrides", "presets", "runs", "sweeps", "report"},
     {"cli"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
