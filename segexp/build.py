@@ -26,6 +26,7 @@ from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
 from segexp.callbacks.guarded import Guarded
 from segexp.callbacks.metrics_file import MetricsFile
 from segexp.callbacks.records import PerImageRecords
+from segexp.callbacks.speed import Speed
 from segexp.config import complete, compose, make, outputs_dir, resolve
 from segexp.datamodule import DataModule, LoaderOptions
 from segexp.errors import ConfigError, SegexpError, WeightsError
@@ -222,7 +223,7 @@ def trainer(config: DictConfig, run: RunInfo, *, training: bool, pieces: int = 1
     return complete(
         make(section, key="trainer"),
         logger=loggers or False,
-        callbacks=[*callbacks, PerImageRecords(run)],
+        callbacks=[*callbacks, Speed(), PerImageRecords(run)],
         plugins=plugins,
         **settings,
         **quiet,

@@ -1,6 +1,11 @@
-"""Pictures of an evaluation: image, truth, prediction, error, side by side."""
+"""Pictures of an evaluation: image, truth, prediction, error, side by side; the first ones, the worst and the best."""
 
 from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,33 +13,107 @@ from torchvision.io import write_png
 from torchvision.transforms.v2 import functional as F
 
 from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
+from segexp.functional.files import read_json, write_json
+from segexp.functional.overlap import mean_iou
 from segexp.task import Evaluated, Task
-from segexp.types import Batch, Prediction, Size, Targets
+from segexp.types import Batch, DataSpec, Prediction, Size, Targets, map_tensors
 from segexp.visualize.paint import error_map, paint, panel
+
+INDEX = "index.json"
+COUNTS = ("intersection", "predicted", "labelled")
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One evaluated image, kept until the end of the evaluation."""
+
+    id: str
+    image: Tensor  # uint8 [3,H,W]
+    truth: Targets
+    prediction: Prediction
+
+    @property
+    def file(self) -> str:
+        """The name of its picture."""
+        return f"{self.id.replace('/', '__')}.png"
 
 
 class Panels(EvaluationCallback):
-    """Write the first pictures of each evaluation as `images/<sample id with / as __>.png`; a later one replaces them.
+    """Write pictures of each evaluation as `images/<sample id with / as __>.png`, in place of those of the one before.
+
+    `images/index.json` says which are there and why: {split: {"first": [file], "worst": [...], "best": [...]}}, the worst
+    and the best by the mean IoU of the single image, the most extreme first; equals in the order of the data set.
 
     Args:
         run: the run.
-        count: pictures of each evaluation.
+        count: the first pictures of each evaluation.
+        worst: so many with the lowest IoU; no more than these are kept in memory.
+        best: so many with the highest.
     """
 
-    def __init__(self, run: RunInfo, *, count: int = 8) -> None:
-        self.folder, self.count, self.done = run.folder / "images", count, 0
+    def __init__(self, run: RunInfo, *, count: int = 4, worst: int = 4, best: int = 4) -> None:
+        self.folder, self.count = run.folder / "images", count
+        self.sizes = {"worst": worst, "best": best}
+        self.start("")
 
     def start(self, split: str) -> None:
-        self.done = 0
+        self.seen, self.data = 0, None
+        self.first: list[Shot] = []
+        self.ranked: dict[str, list[tuple[float, int, Shot]]] = {name: [] for name in self.sizes}  # heaps, the least extreme on top
 
     def batch(self, split: str, task: Task, outputs: Evaluated, batch: Batch) -> None:
-        for i in range(min(len(batch.ids), self.count - self.done)):
-            height, width = batch.sizes[i]
-            image = visible(batch.images[i, :, :height, :width], batch.original_sizes[i])
-            self.folder.mkdir(parents=True, exist_ok=True)
-            picture = panel(pictures(image, batch.truth[i], outputs.predictions[i], task))
-            write_png(picture, str(self.folder / f"{batch.ids[i].replace('/', '__')}.png"))
-            self.done += 1
+        self.data = task.data
+        for i, record in enumerate(outputs.records):
+            counts = [record["semantic"][name].tolist() for name in COUNTS] if "semantic" in record else [(), (), ()]
+            self._consider(i, mean_iou(*counts), outputs, batch)
+            self.seen += 1
+
+    def _consider(self, i: int, score: float | None, outputs: Evaluated, batch: Batch) -> None:
+        """Keep image i of a batch if it is one of the first, the worst or the best so far."""
+        marks = {} if score is None else {"worst": (-score, -self.seen), "best": (score, -self.seen)}
+        wanted = [name for name, mark in marks.items() if self._makes_it(name, mark)]
+        if not wanted and self.seen >= self.count:
+            return
+        taken = shot(i, outputs, batch)
+        if self.seen < self.count:
+            self.first.append(taken)
+        for name in wanted:
+            push = heapq.heappushpop if len(self.ranked[name]) == self.sizes[name] else heapq.heappush
+            push(self.ranked[name], (*marks[name], taken))
+
+    def _makes_it(self, name: str, mark: tuple[float, int]) -> bool:
+        heap, size = self.ranked[name], self.sizes[name]
+        return size > 0 and (len(heap) < size or mark > heap[0][:2])
+
+    def end(self, split: str) -> None:
+        """Paint and write what was kept, and remove the pictures of the evaluation before."""
+        groups = {"first": self.first} | {name: _in_order(heap) for name, heap in self.ranked.items()}
+        shots = {s.file: s for group in groups.values() for s in group}
+        if self.data is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        index = read_json(self.folder / INDEX) if (self.folder / INDEX).exists() else {}
+        mine = {name: [s.file for s in group] for name, group in groups.items()}
+        others = {file for name, group in index.items() if name != split for files in group.values() for file in files}
+        for file in {file for files in index.get(split, {}).values() for file in files} - shots.keys() - others:
+            (self.folder / file).unlink(missing_ok=True)
+        for file, kept in shots.items():
+            write_png(panel(pictures(kept, self.data)), str(self.folder / file), compression_level=3)
+        write_json(self.folder / INDEX, index | {split: mine})
+        self.start("")
+
+
+def _in_order(heap: list[tuple[float, int, Shot]]) -> list[Shot]:
+    """The most extreme first, of equals the first of the data set."""
+    return [kept for *_, kept in sorted(heap, key=lambda entry: entry[:2], reverse=True)]
+
+
+def shot(i: int, outputs: Evaluated, batch: Batch) -> Shot:
+    """Image i of a batch at its original size, on the CPU."""
+    height, width = batch.sizes[i]
+    image = visible(batch.images[i, :, :height, :width], batch.original_sizes[i])
+    truth, prediction = (map_tensors(x, Tensor.cpu) for x in (batch.truth[i], outputs.predictions[i]))
+    return Shot(batch.ids[i], image, truth, prediction)
 
 
 def visible(image: Tensor, size: Size) -> Tensor:
@@ -43,7 +122,7 @@ def visible(image: Tensor, size: Size) -> Tensor:
     return F.resize((rgb.cpu() * 255).round().to(torch.uint8), list(size), antialias=True)
 
 
-def pictures(image: Tensor, truth: Targets, prediction: Prediction, task: Task) -> dict[str, Tensor]:
+def pictures(kept: Shot, data: DataSpec) -> Mapping[str, Any]:
     """The columns of a panel."""
-    found = {"image": image, "truth": paint(image, truth, task.data), "prediction": paint(image, prediction, task.data)}
-    return found | {"error": error_map(truth, prediction, task.data, image)}
+    found = {"image": kept.image, "truth": paint(kept.image, kept.truth, data), "prediction": paint(kept.image, kept.prediction, data)}
+    return found | {"error": error_map(kept.truth, kept.prediction, data, kept.image)}

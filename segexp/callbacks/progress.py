@@ -9,6 +9,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from segexp.callbacks.evaluation import RunInfo
+from segexp.callbacks.speed import Speed
 
 
 class Progress(Callback):
@@ -21,30 +22,25 @@ class Progress(Callback):
 
     def __init__(self, run: RunInfo, *, every: float = 10.0) -> None:
         self.monitor, self.every = run.monitor, every
-        self.images = self.shown = 0.0
-        self.began = self.paused = self.pause = 0.0
+        self.shown = 0.0
         self.bar: Any = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.began = self.shown = time.monotonic()
+        self.shown = time.monotonic()
+        self.watch = next(callback.training for callback in trainer.callbacks if isinstance(callback, Speed))
         self.first = trainer.global_step  # of this process; more than 0 where a run goes on
         self.total = int(trainer.estimated_stepping_batches)
         if sys.stdout.isatty():
             self._open_bar()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.images += len(batch.ids) * trainer.world_size
         pause = self.every if self.bar is None else 0.2
         if time.monotonic() - self.shown < pause:
             return
         self.shown = time.monotonic()
         self._show(trainer, float(trainer.callback_metrics["train/loss"]))
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.pause = time.monotonic()
-
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.paused += time.monotonic() - self.pause
         value = self._monitored(trainer)
         if trainer.training and value is not None and trainer.is_global_zero and self.bar is None:
             print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {self.monitor} {value:.4f}", flush=True)
@@ -72,15 +68,13 @@ class Progress(Callback):
     def _show(self, trainer: Trainer, loss: float) -> None:
         if not trainer.is_global_zero:
             return
-        step, seconds = trainer.global_step, max(time.monotonic() - self.began - self.paused, 1e-9)
-        value = self._monitored(trainer)
-        text = (
-            f"loss {loss:.3f}" + (f"  {self.monitor} {value:.4f}" if value is not None else "") + f"  {self.images / seconds:.1f} images/s"
-        )
+        step, value = trainer.global_step, self._monitored(trainer)
+        text = f"loss {loss:.3f}" + (f"  {self.monitor} {value:.4f}" if value is not None else "")
+        text += f"  {self.watch.rate or 0:.1f} images/s"
         if self.bar is not None:
             self.bar.update(self.row, completed=step, description=text)
         else:
-            left = seconds / max(step - self.first, 1) * (self.total - step)
+            left = self.watch.elapsed / max(step - self.first, 1) * (self.total - step)
             print(f"step {step}/{self.total}  {text}  {int(left) // 60}:{int(left) % 60:02d} left", flush=True)
 
     def _monitored(self, trainer: Trainer) -> float | None:

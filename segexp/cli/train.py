@@ -66,6 +66,8 @@ def show(directory: RunDirectory, result: dict[str, Any]) -> None:
         shown = {k: v for k, v in figures.items() if "/" not in k}
         if shown:
             print(f"{name:5} " + "  ".join(f"{k} {'-' if v is None else format(v, '.4f')}" for k, v in shown.items()))
-    print(f"{result['steps']} steps in {result['seconds']:.0f} s, {result['parameters'] / 1e6:.2f} M parameters")
+    rate = (result.get("speed") or {}).get("train_images_per_s")
+    speed = f", {rate:.1f} images/s" if rate else ""
+    print(f"{result['steps']} steps in {result['seconds']:.0f} s{speed}, {result['parameters'] / 1e6:.2f} M parameters")
     print(f"report    {directory.report}")
     print(f"pictures  {directory.images}")

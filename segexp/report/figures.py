@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from segexp.functional.overlap import mean_iou
 from segexp.report.record import RunRecord, number, section
 
 HEADLINES = (
@@ -136,12 +137,27 @@ def facts(record: RunRecord) -> list[tuple[str, str]]:
         ("step", "" if step is None else f"{step:,.0f}"),
         ("started", str(manifest.get("started", "")).replace("T", " ").replace("+00:00", " UTC")),
         ("duration", duration(record.result.get("seconds"))),
+        ("training", _rate(record, "train_images_per_s")),
+        ("evaluation", _rate(record, "eval_images_per_s")),
+        ("peak memory", _memory(record)),
         ("parameters", "" if parameters is None else f"{parameters:,.0f}"),
         ("seed", str(record.config.get("seed", manifest.get("seed", "")))),
         ("commit", commit + (" + uncommitted changes" if commit and changed else "")),
         ("monitor", monitor(record)),
     ]
     return [(name, text) for name, text in known if text]
+
+
+def _rate(record: RunRecord, name: str) -> str:
+    value = number(section(record.result.get("speed")).get(name))
+    return "" if value is None else f"{value:.3g} images/s"
+
+
+def _memory(record: RunRecord) -> str:
+    """Of the process, and of the GPU where there was one."""
+    speed = section(record.result.get("speed"))
+    found = ((number(speed.get("peak_memory_mib")), ""), (number(speed.get("peak_gpu_memory_mib")), " on the GPU"))
+    return " · ".join(f"{value / 1024:.1f} GiB{where}" for value, where in found if value is not None)
 
 
 def classes(record: RunRecord) -> list[tuple[str, str]]:
@@ -197,11 +213,7 @@ def _shares(record: RunRecord, names: list[str]) -> dict[str, float]:
 def image_miou(image: dict[str, Any]) -> float | None:
     """Mean IoU of one image's record over the classes that it or its prediction holds; None where there is no such record."""
     counts = _counts(image)
-    if not counts:
-        return None
-    triples = zip(counts["intersection"], counts["predicted"], counts["labelled"], strict=True)
-    ious = [hit / (predicted + labelled - hit) for hit, predicted, labelled in triples if predicted + labelled > 0]
-    return sum(ious) / len(ious) if ious else None
+    return mean_iou(**counts) if counts else None
 
 
 def _counts(image: dict[str, Any]) -> dict[str, list[int]]:

@@ -10,7 +10,8 @@ from segexp.errors import ConfigError
 from segexp.functional.files import write_atomic
 from segexp.report import figures
 from segexp.report.charts import WINDOWS, curves
-from segexp.report.pictures import pictures
+from segexp.report.confusion import confusions
+from segexp.report.pictures import galleries
 from segexp.report.record import RunRecord, flatten, read_run, section
 
 MAX_TEXT = 600  # characters of one value in a table; a patch can be long
@@ -44,7 +45,6 @@ def render(record: RunRecord) -> str:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["figure"] = figures.figure
-    shown = pictures(record)
     return environment.get_template("page.html.j2").render(
         title=record.path.resolve().name,
         folder=record.path.resolve().parent.name,
@@ -56,9 +56,8 @@ def render(record: RunRecord) -> str:
         charts=curves(record.series, figures.monitor(record)),
         windows=WINDOWS,
         table=figures.class_table(record),
-        pictures=shown,
-        picture_count=len(record.images),
-        ranked=any("mIoU" in picture.caption for picture in shown),
+        confusions=confusions(record),
+        galleries=galleries(record),
         config=grouped(record.config),
         environment=grouped(environment_leaves(record)),
         traceback=record.traceback[-20_000:],

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segexp.report.figures import figure, image_miou
-from segexp.report.record import RunRecord
+from segexp.report.record import RunRecord, section
 
 if TYPE_CHECKING:
     from PIL import Image
 
 MAX_PANELS = 12
 MAX_WIDTH = 1600  # pixels; four columns of it are as wide as most screens
-MAX_BYTES = 220_000  # of one picture, so that eight make a page of less than 3 MB
+MAX_BYTES = 220_000  # of one picture, so that twelve make a page of less than 4 MB
+KINDS = (  # of `images/index.json`, with what the page says of them
+    ("worst", "Worst pictures", "of {split}, by the mean IoU of the single picture"),
+    ("best", "Best pictures", "of {split}"),
+    ("first", "First pictures", "of {split}, in the order of the data set"),
+)
+Scored = tuple[Path, dict[str, Any], float | None]  # the file, its record, the picture's mIoU
 
 
 @dataclass(frozen=True)
@@ -30,19 +37,46 @@ class Picture:
     height: int
 
 
-def pictures(record: RunRecord, limit: int = MAX_PANELS) -> list[Picture]:
-    """The first `limit` panels: by ascending mIoU of the image where `per_image.jsonl` knows it, then by name."""
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures under one heading."""
+
+    title: str
+    note: str
+    pictures: tuple[Picture, ...]
+
+
+def galleries(record: RunRecord, limit: int = MAX_PANELS) -> list[Gallery]:
+    """The worst, the best and the first pictures of one evaluation; without `images/index.json` all in one, the worst first."""
+    scored = _scored(record)
+    if not record.shown:
+        ranked = any(score is not None for _, _, score in scored)
+        return _filled("Pictures", f"{min(limit, len(scored))} of {len(scored)}" + ", worst first" * ranked, scored[:limit])
+    split = "val" if "val" in record.shown else next(iter(record.shown))
+    groups, done, found = section(record.shown[split]), set(), []
+    by_name = {path.name: (path, image, score) for path, image, score in scored}
+    for kind, title, note in KINDS:
+        names = [name for name in groups.get(kind, ()) if name in by_name and name not in done]
+        done |= set(names)
+        found += _filled(title, note.format(split=split), [by_name[name] for name in names])
+    return found
+
+
+def _scored(record: RunRecord) -> list[Scored]:
+    """The panels, by ascending mIoU of the image where `per_image.jsonl` knows it, then by name."""
     by_file = {identifier.replace("/", "__"): image for identifier, image in record.per_image.items()}
-    scored = [(path, image_miou(by_file.get(path.stem, {}))) for path in record.images]
-    scored.sort(key=lambda pair: (pair[1] is None, pair[1] or 0.0, pair[0].name))
+    scored = [(path, by_file.get(path.stem, {}), image_miou(by_file.get(path.stem, {}))) for path in record.images]
+    return sorted(scored, key=lambda known: (known[2] is None, known[2] or 0.0, known[0].name))
+
+
+def _filled(title: str, note: str, scored: Sequence[Scored]) -> list[Gallery]:
+    """A gallery of the files that can be read; none where there is none."""
     found = []
-    for path, score in scored[:limit]:
-        packed = _pack(path)
-        if packed is not None:
-            image = by_file.get(path.stem, {})
+    for path, image, score in scored:
+        if (packed := _pack(path)) is not None:
             parts = (str(image.get("split", "")), "" if score is None else f"mIoU {figure(score)}")
             found.append(Picture(str(image.get("id", path.stem)), " · ".join(filter(None, parts)), *packed))
-    return found
+    return [Gallery(title, note, tuple(found))] if found else []
 
 
 def _pack(path: Path) -> tuple[str, int, int] | None:

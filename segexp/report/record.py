@@ -27,6 +27,8 @@ class RunRecord:
         series: logged values by name, from `metrics.jsonl`, else the curves of `result.json`.
         per_image: the first record of each image id.
         images: the pictures in `images/`, by name.
+        shown: why each of them is there, `images/index.json`: split -> `first`, `worst`, `best` -> names.
+        confusion: split -> {classes, counts}, of `confusion.json`.
         traceback: `traceback.txt`.
         notes: what is absent or can't be read, a line each.
     """
@@ -40,6 +42,8 @@ class RunRecord:
     series: Series = field(default_factory=dict)
     per_image: dict[str, dict[str, Any]] = field(default_factory=dict)
     images: tuple[Path, ...] = ()
+    shown: dict[str, Any] = field(default_factory=dict)
+    confusion: dict[str, Any] = field(default_factory=dict)
     traceback: str = ""
     notes: tuple[str, ...] = ()
 
@@ -63,6 +67,8 @@ def read_run(run: Path) -> RunRecord:
         series=series or _curves(result.get("curves")),
         per_image=_per_image(run / "per_image.jsonl", notes),
         images=tuple(sorted((run / "images").glob("*.png"))),
+        shown=_optional(run / "images" / "index.json", notes),
+        confusion=_optional(run / "confusion.json", notes),
         traceback=_text(run / "traceback.txt").strip(),
         notes=tuple(notes),
     )
@@ -107,6 +113,11 @@ def _object(path: Path, notes: list[str]) -> dict[str, Any]:
         notes.append(f"{path.name} can't be read: {error}")
         return {}
     return section(found)
+
+
+def _optional(path: Path, notes: list[str]) -> dict[str, Any]:
+    """The object of a file that runs of earlier versions and other tasks don't have."""
+    return _object(path, notes) if path.is_file() else {}
 
 
 def _lines(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:

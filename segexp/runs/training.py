@@ -28,6 +28,7 @@ def fit(config: DictConfig, directory: RunDirectory, begun: Start, stop: Stop) -
     print("loading torch and building the model", flush=True)
     from segexp.build import prepare
     from segexp.callbacks.evaluation import RunInfo
+    from segexp.callbacks.speed import Speed
 
     prepare(config)
     stop.check(str(directory.path))
@@ -44,7 +45,8 @@ def fit(config: DictConfig, directory: RunDirectory, begun: Start, stop: Stop) -
         if "test" in experiment.dataset.splits:
             lightning.test(task, datamodule=data, verbose=False)
     directory.update(step=steps)
-    return task.figures | _summary(config, directory, task) | {"steps": steps, "seconds": round(seconds, 2)}
+    speed = next(callback.figures() for callback in lightning.callbacks if isinstance(callback, Speed))
+    return task.figures | _summary(config, directory, task) | {"steps": steps, "seconds": round(seconds, 2), "speed": speed}
 
 
 def _trained(config: DictConfig, directory: RunDirectory, checkpoint: Path | None, run: RunInfo) -> tuple[Experiment, Any]:

@@ -2,12 +2,17 @@
 
 import base64
 import io
+import json
 
 import numpy as np
 from PIL import Image
 
-from segexp.report.pictures import MAX_BYTES, MAX_WIDTH, pictures
+from segexp.report.pictures import MAX_BYTES, MAX_WIDTH, galleries
 from segexp.report.record import read_run
+
+
+def pictures(record, **limit):
+    return [picture for gallery in galleries(record, **limit) for picture in gallery.pictures]
 
 
 def decode(picture):
@@ -17,7 +22,9 @@ def decode(picture):
 
 def test_the_worst_image_comes_first_and_captions_say_why(run):
     Image.new("RGB", (10, 10)).save(run / "images" / "unknown.png")
-    found = pictures(read_run(run))
+    (gallery,) = galleries(read_run(run))
+    found = gallery.pictures
+    assert (gallery.title, gallery.note) == ("Pictures", "3 of 3, worst first")
     assert [(p.name, p.caption) for p in found] == [
         ("a/bad", "val · mIoU 0.0500"),
         ("a/good", "val · mIoU 0.6190"),  # (60 / 70 + 1 + 0) / 3
@@ -54,3 +61,15 @@ def test_a_large_picture_is_made_smaller(run):
 def test_a_broken_picture_is_left_out(run):
     (run / "images" / "a__bad.png").write_bytes(b"no picture")
     assert [p.name for p in pictures(read_run(run))] == ["a/good"]
+
+
+def test_the_index_makes_galleries_each_picture_in_the_first_that_names_it(run):
+    for name in ("c", "d"):
+        Image.new("RGB", (8, 8)).save(run / "images" / f"{name}.png")
+    index = {
+        "test": {"first": ["d.png"]},
+        "val": {"first": ["a__good.png", "c.png"], "worst": ["a__bad.png", "gone.png"], "best": ["a__good.png"]},
+    }
+    (run / "images" / "index.json").write_text(json.dumps(index))
+    found = [(g.title, [p.name for p in g.pictures]) for g in galleries(read_run(run))]
+    assert found == [("Worst pictures", ["a/bad"]), ("Best pictures", ["a/good"]), ("First pictures", ["c"])]
