@@ -26,7 +26,10 @@ ENTRY_POINTS = "segexp.conf"  # group of entry points whose values name packages
 # of segexp: the folders of stages; their classes, and the functions of their modules
 STAGES = tuple(
     f"segexp.{name}"
-    for name in ("data", "augmentation", "backbones", "decoders", "heads", "losses", "postprocess", "metrics", "optim", "callbacks")
+    for name in (
+        *("data", "augmentation", "backbones", "decoders", "heads", "losses", "postprocess", "protocols", "metrics"),
+        *("optim", "callbacks"),
+    )
 )
 # of others: classes alone, for among the functions are some that load or write files. What is named here is defined in
 # the packages on the right. Left out is whatever fetches weights or replaces the safe reading of checkpoints.

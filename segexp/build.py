@@ -22,18 +22,24 @@ from pytorch_lightning.loggers.logger import Logger
 from torch import nn
 
 from segexp.callbacks.checkpoint import Checkpoint, PlainCheckpointIO
+from segexp.callbacks.confusion import ConfusionFile
 from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
 from segexp.callbacks.guarded import Guarded
 from segexp.callbacks.metrics_file import MetricsFile
 from segexp.callbacks.records import PerImageRecords
 from segexp.callbacks.speed import Speed
 from segexp.config import complete, compose, make, outputs_dir, resolve
+from segexp.data.folds import Folds
 from segexp.datamodule import DataModule, LoaderOptions
-from segexp.errors import ConfigError, SegexpError, WeightsError
+from segexp.doctor.survey import survey
+from segexp.errors import ConfigError, SegexpError, WeightsError, WiringError
 from segexp.functional.files import read_json
 from segexp.functional.keys import key
+from segexp.functional.orders import repeat_factors
 from segexp.metrics.several import Metrics
 from segexp.model import Model
+from segexp.optim.compiled import compile_stages
+from segexp.optim.stages import check_freeze, freeze_stages
 from segexp.overrides import options, suggest
 from segexp.probe import check_levels, unreached
 from segexp.runs.directory import RunDirectory
@@ -44,13 +50,14 @@ from segexp.task import Task
 from segexp.types import DataSpec, FeatureSpec
 from segexp.weights.checkpoints import newest, pointed, sha256
 from segexp.weights.load import load_model, part_of, read_state
-from segexp.wiring import check
+from segexp.wiring import check, fits
 
 log = logging.getLogger(__name__)
 
 STAGES = ("backbone", "decoder", "head", "loss", "postprocess", "metrics")
-STEP_POLICIES = ("on_oom", "skip_nonfinite")  # of the section `trainer`: for this project, not for Lightning
-DATA_MACHINERY = ("split", "limit", "loader")  # of the section `data`: for the data module, not for the data set
+STEP_POLICIES = ("on_oom", "skip_nonfinite", "compile")  # of the section `trainer`: for this project, not for Lightning
+BACKBONE_MACHINERY = ("freeze", "norm_eval")  # of the section `backbone`: for any backbone, not for its constructor
+DATA_MACHINERY = ("split", "limit", "folds", "fold", "fold_seed", "sampling", "loader")  # of `data`: not for the data set itself
 
 
 @dataclass
@@ -82,6 +89,7 @@ def chain(
     loss: Callable[..., Any],
     postprocess: Callable[..., Any],
     metrics: Mapping[str, Callable[..., Any]],
+    protocol: Any = None,
     alternatives: Callable[..., Mapping[str, Any]] | None = None,
 ) -> Chain:
     """Complete each stage with what the one before it says of itself.
@@ -89,6 +97,7 @@ def chain(
     Args:
         spec: the classes.
         backbone, decoder, head, loss, postprocess, metrics: the stages, lacking only what they get here.
+        protocol: how an evaluation predicts images; in one pass unless given.
         alternatives: `(group, spec, features) -> built options`, for the message of an error.
 
     Raises:
@@ -101,20 +110,48 @@ def chain(
     figures = Metrics({name: complete(metric, spec) for name, metric in metrics.items()})
     others = functools.partial(alternatives, spec=spec, features=levels) if alternatives else None
     check(spec, top, criterion, finish, figures, alternatives=others)
-    return Chain(Model(body, neck, top, finish), criterion, figures)
+    if protocol is not None and not fits(top.output_type, protocol.accepts):
+        what = f"{type(protocol).__name__} averages {protocol.accepts.__name__}, which {type(top).__name__} doesn't emit"
+        raise WiringError(what, where="protocol", fix="what fits here: protocol=whole")
+    return Chain(Model(body, neck, top, finish, protocol), criterion, figures)
 
 
 def open_dataset(config: DictConfig) -> Any:
-    """The data set of a config; no file is read yet."""
+    """The data set of a config, or one fold of it; no file is read yet."""
     section = resolve(config)["data"]
-    return make({name: value for name, value in section.items() if name not in DATA_MACHINERY}, key="data")
+    dataset = make({name: value for name, value in section.items() if name not in DATA_MACHINERY}, key="data")
+    if section.get("folds") is None:
+        return dataset
+    return Folds(dataset, section["folds"], section["fold"], section["fold_seed"])
+
+
+def sampling(config: DictConfig, dataset: Any) -> Callable[[], torch.Tensor] | None:
+    """What gives the weights of training samples; None where all are drawn equally often.
+
+    Raises:
+        ConfigError: there is no such way to draw them.
+    """
+    section = resolve(config)["data"]
+    way = section.get("sampling", "uniform")
+    if way not in ("uniform", "balanced"):
+        raise ConfigError("no such way to draw samples", where=f"data.sampling={way}", fix="data.sampling=uniform|balanced")
+    if way == "uniform":
+        return None
+    return functools.partial(_balanced, dataset, Path(config.paths.outputs) / ".cache", section["limit"], section["loader"]["workers"])
+
+
+def _balanced(dataset: Any, cache: Path, limit: int | None, workers: int) -> torch.Tensor:
+    print("data.sampling=balanced: counting the classes of the training images, once", flush=True)
+    return repeat_factors(torch.from_numpy(survey(dataset, "train", cache, workers=workers, limit=limit).pixels.copy()))  # contiguous
 
 
 def stages(config: DictConfig) -> dict[str, Any]:
     """The stages of a config as callables that `chain` completes."""
     if not config.get("metrics"):
         raise ConfigError("no metrics are chosen", where="metrics", fix="metrics=[semantic]")
-    return {name: make(config[name], key=name) for name in STAGES}
+    body = {name: value for name, value in resolve(config)["backbone"].items() if name not in BACKBONE_MACHINERY}
+    found = {name: make(body if name == "backbone" else config[name], key=name) for name in STAGES}
+    return found | {"protocol": make(config.get("protocol"), key="protocol")}
 
 
 def checked(config: DictConfig, spec: DataSpec) -> Chain:
@@ -126,6 +163,7 @@ def checked(config: DictConfig, spec: DataSpec) -> Chain:
     with torch.device("meta"):
         found = chain(spec, **stages(config), alternatives=_built_options)
         check_levels(found.model, spec)
+        check_freeze(**_frozen_part(config), backbone=found.model.backbone)
     return found
 
 
@@ -163,12 +201,15 @@ def build(config: DictConfig, *, spec: DataSpec | None = None, weights: bool = T
     torch.manual_seed(key(config.seed, "init"))
     parts = chain(spec, **stages(config))
     parent = load_first(parts.model, config) if weights else None
+    freeze_stages(parts.model, **_frozen_part(config))
     frozen = unreached(parts.model, parts.loss, spec)
     for name in frozen:
         parts.model.get_parameter(name).requires_grad_(False)
     if frozen:
         log.info("frozen, because the loss can't reach them: %s", ", ".join(frozen))
     parts.model.to(memory_format=torch.channels_last)
+    if OmegaConf.select(config, "trainer.compile", default=False):
+        compile_stages(parts.model)
     make_optimizer, make_scheduler = (functools.partial(complete, make(config[g], key=g)) for g in ("optimizer", "scheduler"))
     task = Task(
         parts.model,
@@ -190,6 +231,7 @@ def build(config: DictConfig, *, spec: DataSpec | None = None, weights: bool = T
         count=parts.loss.count,
         split=section["split"],
         limit=section["limit"],
+        weights=sampling(config, dataset),
     )
     return Experiment(dataset, task, datamodule, frozen, parent)
 
@@ -223,7 +265,7 @@ def trainer(config: DictConfig, run: RunInfo, *, training: bool, pieces: int = 1
     return complete(
         make(section, key="trainer"),
         logger=loggers or False,
-        callbacks=[*callbacks, Speed(), PerImageRecords(run)],
+        callbacks=[*callbacks, Speed(), PerImageRecords(run), ConfusionFile(run)],
         plugins=plugins,
         **settings,
         **quiet,
@@ -308,6 +350,11 @@ def load_first(model: Model, config: DictConfig) -> dict[str, Any] | None:
     file, without = _weights_file(source, outputs), "head." if config.weights.skip_head else None
     load_model(model, file, without=without)
     return {"source": source, "file": str(file), "sha256": sha256(file), "without": without}
+
+
+def _frozen_part(config: DictConfig) -> dict[str, Any]:
+    """What of the backbone doesn't train: `freeze`, so many stages; `norm_eval`, all its BatchNorms' statistics."""
+    return {"freeze": config.backbone.get("freeze", 0), "norm_eval": config.backbone.get("norm_eval", False)}
 
 
 def _weights_file(source: str, outputs: Path) -> Path:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
@@ -14,19 +14,13 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from segexp.errors import ConfigError, DataError, SegexpError
-from segexp.functional.keys import generator, key
+from segexp.functional.keys import key
+from segexp.functional.orders import Draw, EvaluationOrder, TrainOrder
 from segexp.functional.signals import calm, kill_children_at_exit
 from segexp.targets import derive
 from segexp.types import Batch, DataSpec, Size, Targets
 
 Count = Callable[[list[Targets]], dict[str, float]]
-
-
-class Draw(NamedTuple):
-    """Which sample, drawn in which epoch: all that a sample's randomness depends on, beside the seed."""
-
-    epoch: int
-    index: int
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class LoaderOptions:
 class Item:
     """One sample, ready to be batched."""
 
-    image: Tensor  # uint8 [C,H,W]
+    image: Tensor  # uint8 or int32 [C,H,W]
     targets: Targets
     truth: Targets | None
     original: Size
@@ -94,7 +88,8 @@ class Samples(Dataset):
             return error
 
     def _item(self, draw: Draw) -> Item:
-        sample, seed = self._read(draw.index), key(self.seed, "sample", draw.epoch, draw.index)
+        again = (draw.repeat,) if draw.repeat else ()
+        sample, seed = self._read(draw.index), key(self.seed, "sample", draw.epoch, draw.index, *again)
         rng = torch.Generator().manual_seed(seed) if self.truth is None else None
         seen = self.augment(sample, rng)
         targets = derive(seen, self.needs, self.spec, key=seed)
@@ -137,7 +132,9 @@ def verify(sample: dict[str, Any], spec: DataSpec) -> None:
 
 
 def collate(items: list[Item]) -> Batch:
-    """Pad images at the right and bottom to one size."""
+    """Pad images at the right and bottom to one size, and bring those of 8 bit to 16 where both come together."""
+    if len({item.image.dtype for item in items}) > 1:  # 255 x 257 = 65535: no value changes
+        items = [replace(item, image=item.image.int() * 257) if item.image.dtype == torch.uint8 else item for item in items]
     sizes = tuple(tuple(item.image.shape[-2:]) for item in items)
     height, width = (max(side) for side in zip(*sizes, strict=True))
     if all(size == (height, width) for size in sizes):
@@ -185,66 +182,6 @@ class Windows:
         return [items[a:b] for a, b in pairwise(ends) if b > a]
 
 
-class TrainOrder:
-    """Batch sampler: a permutation keyed by (seed, epoch), sharded by position, in windows of one optimizer step.
-
-    Args:
-        length: samples in the split.
-        batch_size: of one rank's micro-batch.
-        accumulate: micro-batches in an optimizer step.
-        seed: of the run.
-        rank, world: which part of each global batch is ours.
-        start: (epoch, windows of it that are behind us): where a training goes on.
-    """
-
-    def __init__(
-        self,
-        length: int,
-        batch_size: int,
-        accumulate: int,
-        seed: int,
-        rank: int = 0,
-        world: int = 1,
-        *,
-        start: tuple[int, int] = (0, 0),
-    ) -> None:
-        self.batches = length // (batch_size * world)  # micro-batches of one epoch; what is left over waits for the next order
-        self.length, self.batch_size, self.accumulate, self.seed, self.rank, self.world = length, batch_size, accumulate, seed, rank, world
-        self.epoch, self.start = 0, start
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls it before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-self.batches // self.accumulate)
-
-    def __iter__(self) -> Iterator[list[Draw]]:
-        order = torch.randperm(self.length, generator=generator(self.seed, "order", self.epoch)).tolist()
-        whole = self.batch_size * self.world
-        behind = self.start[1] * self.accumulate if self.epoch == self.start[0] else 0
-        for start in range(behind, self.batches, self.accumulate):
-            window = []
-            for batch in range(start, min(start + self.accumulate, self.batches)):
-                first = batch * whole + self.rank * self.batch_size
-                window += [Draw(self.epoch, index) for index in order[first : first + self.batch_size]]
-            yield window
-
-
-class EvaluationOrder:
-    """Batch sampler: every sample once over all ranks, none repeated to fill a batch."""
-
-    def __init__(self, length: int, batch_size: int, rank: int = 0, world: int = 1) -> None:
-        self.indices, self.batch_size = range(rank, length, world), batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self.indices) // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[Draw]]:
-        for start in range(0, len(self.indices), self.batch_size):
-            yield [Draw(0, index) for index in self.indices[start : start + self.batch_size]]
-
-
 class Flat:
     """Yield the micro-batches of a loader of windows one by one; a broken sample's error is raised here."""
 
@@ -284,6 +221,8 @@ class DataModule(LightningDataModule):
         count: what the loss divides by, from the targets of an optimizer step.
         split: the split that validation reads.
         limit: only so many samples of each split.
+        weights: gives how often each training sample is drawn in relation to others, float64 [N]; asked once, when a training
+            begins. All equally often unless given.
         pieces: each training batch is cut into so many (see `trainer.on_oom`).
     """
 
@@ -299,12 +238,13 @@ class DataModule(LightningDataModule):
         count: Count,
         split: str = "val",
         limit: int | None = None,
+        weights: Callable[[], Tensor] | None = None,
         pieces: int = 1,
     ) -> None:
         super().__init__()
         self.dataset, self.augment, self.options, self.seed = dataset, augment, loader, seed
         self.needs, self.truth, self.count = needs, truth, count
-        self.split, self.limit, self.pieces = split, limit, pieces
+        self.split, self.limit, self.weights, self.pieces = split, limit, weights, pieces
         self.start = (0, 0)  # (epoch, optimizer steps of it): where a training goes on
         self.loaders: list[DataLoader] = []
 
@@ -331,7 +271,9 @@ class DataModule(LightningDataModule):
         trainer: Any = self.trainer
         samples, size, world = self.samples("train", training=True), self.options.batch_size, trainer.world_size
         accumulate = trainer.accumulate_grad_batches // self.pieces
-        order = TrainOrder(self._length(samples), size, accumulate, self.seed, trainer.global_rank, world, start=self.start)
+        length, rank = self._length(samples), trainer.global_rank
+        weights = self.weights() if self.weights else None
+        order = TrainOrder(length, size, accumulate, self.seed, rank, world, start=self.start, weights=weights)
         if not order.batches:
             raise ConfigError(
                 f"{order.length} training samples don't fill a batch of {size} x {world} ranks",
@@ -392,5 +334,5 @@ def _calm(worker: int) -> None:
 
 
 def to_float(images: Tensor) -> Tensor:
-    """uint8 images to float32 in [0, 1]; floats stay as they are."""
-    return images if images.is_floating_point() else images.float().div_(255)
+    """Images of 8 bit (uint8) or 16 bit (int32) to float32 in [0, 1]; floats stay as they are."""
+    return images if images.is_floating_point() else images.float().div_(255 if images.dtype == torch.uint8 else 65535)

@@ -20,6 +20,7 @@ class Model(nn.Module):
         decoder: maps features to features.
         head: maps features to its output.
         postprocess: maps the head's output to predictions at original size.
+        protocol: how images are predicted, `(forward, images, sizes) -> output`; None: as they are, in one pass.
     """
 
     backbone: Any  # stages are known by their contracts (docs/architecture.md), not by a base class
@@ -27,13 +28,20 @@ class Model(nn.Module):
     head: Any
     mean: Tensor
     std: Tensor
+    still: tuple[str, ...] = ()  # names of modules that stay in eval mode: norms that keep their statistics
 
-    def __init__(self, backbone: nn.Module, decoder: nn.Module, head: nn.Module, postprocess: Any) -> None:
+    def __init__(self, backbone: nn.Module, decoder: nn.Module, head: nn.Module, postprocess: Any, protocol: Any = None) -> None:
         super().__init__()
         self.backbone, self.decoder, self.head = backbone, decoder, head
-        self.postprocess = postprocess
+        self.postprocess, self.protocol = postprocess, protocol
         self.register_buffer("mean", torch.tensor(backbone.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std)[:, None, None], persistent=False)
+
+    def train(self, mode: bool = True) -> Model:
+        super().train(mode)
+        for name in self.still:
+            self.get_submodule(name).eval()
+        return self
 
     def features(self, images: Tensor, sizes: Sizes | None = None) -> Features:
         """Images float32 [B,C,H,W] in [0, 1] to what the head reads: the decoder's levels, and the backbone's beside them.
@@ -58,11 +66,15 @@ class Model(nn.Module):
         sizes = sizes or (tuple(images.shape[-2:]),) * len(images)
         return self.head(self.features(images, sizes), sizes, targets)
 
+    def output(self, images: Tensor, sizes: Sizes) -> Any:
+        """What the postprocess needs, by the protocol."""
+        return self(images, sizes) if self.protocol is None else self.protocol(self, images, sizes)
+
     @torch.no_grad()
     def predict(self, images: Tensor, sizes: Sizes | None = None, original_sizes: Sizes | None = None) -> list[Prediction]:
         """Predictions for float32 images [B,C,H,W] in [0, 1], one per image, at `original_sizes` (the images' own unless given)."""
         sizes = sizes or (tuple(images.shape[-2:]),) * len(images)
-        return self.postprocess(self(images, sizes), sizes, original_sizes or sizes)
+        return self.postprocess(self.output(images, sizes), sizes, original_sizes or sizes)
 
     def stages(self) -> Sequence[tuple[str, Any]]:
         """The stages by name, in the order that data flow."""

@@ -219,7 +219,7 @@ def _value_faults(known: Catalogue, choosing: Sequence[Override], unsound: set[s
         raise
     for base in bases:
         for override in values:
-            for key in _keys(override):
+            for key in _keys(base, override):
                 top = key.split(".")[0]
                 if top in unsound or (unsettled and top in base.tree) or (_line(override), key) in found:
                     continue
@@ -228,10 +228,16 @@ def _value_faults(known: Catalogue, choosing: Sequence[Override], unsound: set[s
     return list(found.values())
 
 
-def _keys(override: Override) -> list[str]:
+def _takes_a_dict(base: Base, key: str) -> bool:
+    """Is this key null or an empty section, so that whatever is within a value is new?"""
+    _, node, rest = descend(base.tree, key)
+    return not rest and (node is None or node == {})
+
+
+def _keys(base: Base, override: Override) -> list[str]:
     """The keys that an override touches; a dict value touches each of its leaves."""
     value = override.value()
-    if not isinstance(value, dict) or override.is_add() or override.is_force_add():
+    if not isinstance(value, dict) or override.is_add() or override.is_force_add() or _takes_a_dict(base, override.key_or_group):
         return [override.key_or_group]
     inner = list(paths(value))
     leaves = [path for path in inner if not any(other.startswith(f"{path}.") for other in inner)]

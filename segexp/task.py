@@ -142,7 +142,9 @@ class Task(LightningModule):
         for name, value in self.loss(output, batch).items():
             self.sums[name] = self.sums.get(name, 0) + value.double()
             self.counts[name] = self.counts.get(name, 0) + batch.counts.get(name, 1.0)  # without a count: the mean over batches
-        if self.model.head.needs:  # it read the targets: once more without them
+        if self.model.protocol is not None:
+            output = self.model.output(batch.images, batch.sizes)
+        elif self.model.head.needs:  # it read the targets: once more without them
             output = self.model.head(features, batch.sizes)
         predictions = self.model.postprocess(output, batch.sizes, batch.original_sizes)
         predictions = [complete(p, self.metrics.needs, self.data) for p in predictions]

@@ -126,7 +126,7 @@ def test_the_rest_may_not(target, fix):
     [
         ("segexp.data.camvid.Path", "pathlib.Path"),
         ("segexp.data.camvid.Path.write_text", "pathlib.Path.write_text"),
-        ("segexp.data.camvid.read_image", "segexp.functional.images.read_image"),
+        ("segexp.data.labelled.read_image", "segexp.functional.images.read_image"),
         ("segexp.callbacks.panels.write_png", "torchvision.io.image.write_png"),
         ("pytorch_lightning.plugins.TorchCheckpointIO", "lightning_fabric.plugins.io.torch_io.TorchCheckpointIO"),
         ("pytorch_lightning.plugins.AsyncCheckpointIO", "pytorch_lightning.plugins.io.async_plugin.AsyncCheckpointIO"),
@@ -145,7 +145,7 @@ def test_a_method_is_no_stage():
 @pytest.mark.parametrize(
     "target",
     [
-        "segexp.data.camvid.hashlib.sha256",
+        "segexp.data.labelled.hashlib.sha256",
         "segexp.callbacks.panels.torch.load",
         "torch.nn.modules.module.torch.hub.load",
         "torch.optim.optimizer.torch.nn.ReLU",

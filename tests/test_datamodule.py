@@ -15,7 +15,7 @@ from segexp.build import build, trainer
 from segexp.callbacks.evaluation import RunInfo
 from segexp.config import compose
 from segexp.data.shapes import Shapes
-from segexp.datamodule import DataModule, EvaluationOrder, Item, LoaderOptions, TrainOrder, collate, to_float, verify
+from segexp.datamodule import DataModule, Draw, EvaluationOrder, Item, LoaderOptions, TrainOrder, collate, to_float, verify
 from segexp.errors import ConfigError, DataError
 from segexp.types import ClassInfo, DataSpec, Targets
 from tests.test_task import SMALL
@@ -110,6 +110,45 @@ def test_collate_pads_at_the_right_and_bottom():
     assert int(batch.images[0].sum()) == 7 * 3 * 24
     assert batch.truth == []
     assert to_float(batch.images)[0, 0, 0, 0] == pytest.approx(7 / 255)
+
+
+def test_images_of_16_bit_and_a_batch_of_both_kinds():
+    wide = torch.tensor([0, 1, 257, 40_000, 65_535], dtype=torch.int32).view(1, 1, 5)
+    assert to_float(wide).flatten().tolist() == pytest.approx([v / 65_535 for v in wide.flatten().tolist()])
+    narrow = torch.tensor([0, 1, 77, 254, 255], dtype=torch.uint8).view(1, 1, 5)
+    images = collate([Item(image, Targets(), None, (1, 5), "x") for image in (narrow, wide)]).images
+    assert images.dtype == torch.int32
+    assert torch.equal(to_float(images)[0], to_float(narrow))
+    assert torch.equal(to_float(images)[1], to_float(wide))
+
+
+def test_a_sample_drawn_again_in_an_epoch_is_augmented_anew():
+    samples = datamodule().samples("train", training=True)
+    first, again, plain = (samples[draw].image for draw in (Draw(0, 2), Draw(0, 2, 1), Draw(0, 2, 0)))
+    assert torch.equal(first, plain)
+    assert not torch.equal(first, again)
+
+
+def test_weights_say_how_often_samples_are_drawn():
+    module = datamodule(batch_size=1)
+    module.weights = lambda: torch.tensor([5.0, 1, 1, 1, 1, 1], dtype=torch.float64)
+    ids = [batch.ids[0] for batch in module.train_dataloader()]
+    assert len(ids) == 6
+    assert ids.count("train/000000") == 3
+    assert [batch.ids[0] for batch in module.train_dataloader()] == ids
+
+
+def test_balanced_sampling_by_a_key(tmp_path, capsys):
+    config = compose("train", [*SMALL, "data.sampling=balanced", f"paths.outputs={tmp_path}"])
+    module = build(config).datamodule
+    assert "counting the classes" not in capsys.readouterr().out, "nothing is read before the training begins"
+    split = module.dataset.open("train")
+    there = torch.stack([torch.bincount(split[i]["segment_labels"], minlength=8) > 0 for i in range(8)])
+    expected = torch.where(there, there.double().mean(0).clamp(min=1e-9).rsqrt(), 1.0).amax(1)
+    assert torch.allclose(module.weights(), expected)
+    assert build(compose("train", SMALL)).datamodule.weights is None
+    with pytest.raises(ConfigError, match=r"data\.sampling=even; fix: data\.sampling=uniform\|balanced"):
+        build(compose("train", [*SMALL, "data.sampling=even"]))
 
 
 def test_too_few_samples_for_a_batch():

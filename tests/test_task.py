@@ -69,7 +69,7 @@ def test_what_a_fit_leaves_behind(tmp_path):
     assert {"train/lr", "train/loss/ce", "val/miou", "val/iou/road", "val/loss"} <= {r["name"] for r in lines}
     records = [json.loads(line) for line in (tmp_path / "per_image.jsonl").read_text().splitlines()]
     assert [r["id"] for r in records] == ["val/000000", "val/000001", "val/000002"]
-    totals = {k: torch.tensor([r["semantic"][k] for r in records]).sum(0).double() for k in records[0]["semantic"]}
+    totals = {k: torch.tensor([r["semantic"][k] for r in records]).sum(0).double() for k in ("intersection", "predicted", "labelled")}
     iou = totals["intersection"] / (totals["predicted"] + totals["labelled"] - totals["intersection"])
     assert float(iou.nanmean()) == pytest.approx(experiment.task.figures["val"]["miou"], abs=1e-12)
     assert [p.name for p in (tmp_path / "images").iterdir()] == ["val__000000.png"]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from torch import Tensor, nn
 
-from segexp.errors import ConfigError, WeightsError
+from segexp.backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD, fetched, fill, per_channel, require_name
+from segexp.errors import ConfigError
 from segexp.functional.imports import without
 from segexp.types import DataSpec, Features, FeatureSpec, Level
 
 with without("wandb"):  # timm imports it for a training script of its own
     import timm
-    from timm.models import adapt_input_conv
 
 # a few that dilate, named in messages; any other that takes timm's `output_stride` works too
 DILATING = ("resnet18", "resnet50", "tf_efficientnet_lite0", "mobilenetv2_100", "mobilenetv3_large_100", "regnety_008", "convnext_tiny")
@@ -44,8 +43,8 @@ class TimmCNN(nn.Module):
         self.spec: FeatureSpec = {f"c{first + i}": Level(c, s) for i, (c, s) in enumerate(levels) if c > 0}
         self.pad_to = max(level.stride for level in self.spec.values())
         pretrained = timm.get_pretrained_cfg(name)
-        self.mean = _per_channel(pretrained.mean if pretrained else (0.485, 0.456, 0.406), data.in_channels)
-        self.std = _per_channel(pretrained.std if pretrained else (0.229, 0.224, 0.225), data.in_channels)
+        self.mean = per_channel(pretrained.mean if pretrained else IMAGENET_MEAN, data.in_channels)
+        self.std = per_channel(pretrained.std if pretrained else IMAGENET_STD, data.in_channels)
 
     def forward(self, images: Tensor) -> Features:
         """Images [B,C,H,W], normalised and padded to a multiple of `pad_to`."""
@@ -57,55 +56,19 @@ class TimmCNN(nn.Module):
         Raises:
             WeightsError: there are none, or they can't be fetched.
         """
-        try:
-            return timm.create_model(self.name, pretrained=True).state_dict()
-        except Exception as error:  # timm, the hub's client and the network fail in many ways
-            reason = str(error).strip().split("\n")[0][:200]
-            raise WeightsError(
-                f"no pretrained weights of {self.name} from the hub: {reason}",
-                where="backbone.weights=hub",
-                fix="connect, or give a file: backbone.weights=<file.safetensors>",
-            ) from error
+        return fetched(self.name, lambda: timm.create_model(self.name, pretrained=True).state_dict())
 
     def load(self, state: dict[str, Tensor], source: str) -> list[str]:
-        """Copy weights into the network; all of it must be found, only a classifier may be left over.
+        """Copy weights under timm's names, of the whole network or of its features; see `segexp.backbones.pretrained.fill`."""
+        return fill(self.net, state, name=self.name, library="timm", source=source, alias=_flat)
 
-        Args:
-            state: timm's names to tensors, of the whole network or of its features; any float type.
-            source: where they come from, for messages.
 
-        Returns:
-            The names of `state` that the backbone has no place for (the classifier).
-
-        Raises:
-            WeightsError: a weight is missing or has another shape.
-        """
-        given = {key.replace(".", "_"): key for key in state}  # timm flattens stage names: `stages.0` becomes `stages_0`
-        wanted = self.net.state_dict()
-        missing = [name for name in wanted if name.replace(".", "_") not in given and not name.endswith("num_batches_tracked")]
-        if missing:
-            raise WeightsError(
-                f"{len(missing)} of {len(wanted)} weights of {self.name} are not in the file, first {missing[0]}",
-                where=source,
-                fix=f"give weights of timm's {self.name}",
-            )
-        found = {name: state[key] for name in wanted if (key := given.pop(name.replace(".", "_"), None)) is not None}
-        for name, tensor in found.items():
-            if tensor.ndim == 4 and tensor.shape[1] == 3 != wanted[name].shape[1] and tensor.shape[2:] == wanted[name].shape[2:]:
-                found[name] = tensor = adapt_input_conv(wanted[name].shape[1], tensor)
-            if tensor.shape != wanted[name].shape:
-                shapes = f"{tuple(tensor.shape)}, the network wants {tuple(wanted[name].shape)}"
-                raise WeightsError(f"{name} has shape {shapes}", where=source, fix=f"give weights of timm's {self.name}")
-        self.net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in found.items()}, strict=False)
-        return sorted(given.values())
+def _flat(name: str) -> str:
+    return name.replace(".", "_")  # timm flattens stage names: `stages.0` becomes `stages_0`
 
 
 def _create(name: str, output_stride: int, in_channels: int, drop_path: float) -> Any:
-    if name not in timm.list_models():
-        near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), 3)
-        raise ConfigError(
-            f"timm has no network {name!r}", where="backbone.name", fix=f"did you mean {' or '.join(near)}" if near else "see timm's list"
-        )
+    require_name(name, timm.list_models(), library="timm")
     if output_stride not in (8, 16, 32):
         raise ConfigError(f"output stride {output_stride}", where="backbone.output_stride", fix="8, 16 or 32")
     options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
@@ -127,8 +90,3 @@ def _create(name: str, output_stride: int, in_channels: int, drop_path: float) -
             fix=f"backbone.output_stride={max(strides)}",
         )
     return net
-
-
-def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """The values as they are for RGB, else their mean for every channel."""
-    return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels

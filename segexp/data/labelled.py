@@ -13,12 +13,11 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from segexp.errors import DataError
-from segexp.functional.images import read_image, read_labels
+from segexp.functional.images import read_colors, read_image, read_labels
 from segexp.types import DataSpec
 
 Place = Callable[[str], tuple[Path, Path | None]]
 Annotate = Callable[[Path], dict[str, Tensor]]
-UNKNOWN = -1
 
 
 class LabelledFiles:
@@ -73,7 +72,7 @@ class LabelledFiles:
             DataError: a file is missing or broken, or the sizes differ.
         """
         path, label_path = self.paths(index)
-        image = read_image(path)
+        image = read_image(path, self.channels)
         size = tuple(image.shape[-2:])
         sample = {"image": tv_tensors.Image(image), "meta": {"id": self.id(index), "size": size, "path": str(label_path or path)}}
         for kind, value in (self.annotate(label_path) if label_path else {}).items():
@@ -99,10 +98,10 @@ class ValueTable:
         listed = [[value] if isinstance(value, int) else list(value) for value in values]
         void = list(void)
         self.known = sorted({value for group in [*listed, void] for value in group})
-        self.table = np.full(max(256, self.known[-1] + 1) + 1, UNKNOWN, dtype=np.int16)  # the last stands for all that are larger
-        self.table[void] = spec.ignore_index
+        self.table = np.zeros(max(256, self.known[-1] + 1) + 1, np.uint16)  # id + 1 by value; the last is of all that are larger
+        self.table[void] = spec.ignore_index + 1
         for class_id, group in enumerate(listed):
-            self.table[group] = class_id
+            self.table[group] = class_id + 1
 
     def __call__(self, path: Path) -> dict[str, Tensor]:
         """The label file as `semantic` uint8 [H,W].
@@ -110,14 +109,46 @@ class ValueTable:
         Raises:
             DataError: unreadable, or holds values that aren't listed, with how many pixels each.
         """
-        raw = read_labels(path).numpy()
-        ids = self.table[raw if raw.dtype == np.uint8 else np.minimum(raw, len(self.table) - 1)]
-        if ids.min() == UNKNOWN:
-            strange, pixels = np.unique(raw[ids == UNKNOWN], return_counts=True)
-            told = ", ".join(f"{v} in {n} pixels" for v, n in zip(strange[:8].tolist(), pixels[:8].tolist(), strict=True))
-            fix = "map them to a class, name them as void, or mend the file"
-            raise DataError(f"label values that no class has: {told}; known are {_ranges(self.known)}", where=str(path), fix=fix)
-        return {"semantic": torch.from_numpy(ids.astype(np.uint8))}
+        raw = self.read(path).numpy()
+        found = self.table[raw if raw.dtype == np.uint8 else np.minimum(raw, len(self.table) - 1)]
+        if found.size and not found.min():
+            strange, pixels = np.unique(raw[found == 0], return_counts=True)
+            order = np.argsort(-pixels, kind="stable")[:8]
+            told = ", ".join(f"{self.shown(strange[i])} in {pixels[i]} pixels" for i in order)
+            more = f" and {len(strange) - len(order)} more" if len(strange) > len(order) else ""
+            what = f"label {self.kind} that no class has: {told}{more}; known are {self.listed()}"
+            raise DataError(what, where=str(path), fix="map them to a class, name them as void, or mend the file")
+        return {"semantic": torch.from_numpy((found - 1).astype(np.uint8))}
+
+    kind = "values"
+
+    def read(self, path: Path) -> Tensor:
+        """Raw values, integers [H,W]."""
+        return read_labels(path)
+
+    def shown(self, value: int) -> str:
+        """A value as a person writes it."""
+        return str(value)
+
+    def listed(self) -> str:
+        """All values that are known."""
+        return _ranges(self.known)
+
+
+class ColorTable(ValueTable):
+    """The same for label files of colours, each as one number R * 65536 + G * 256 + B."""
+
+    kind = "colours"
+
+    def read(self, path: Path) -> Tensor:
+        return read_colors(path)
+
+    def shown(self, value: int) -> str:
+        return f"[{value >> 16},{value >> 8 & 255},{value & 255}]"
+
+    def listed(self) -> str:
+        shown = [self.shown(value) for value in self.known[:16]]
+        return ", ".join(shown) + (f" and {len(self.known) - 16} more" if len(self.known) > 16 else "")
 
 
 def fingerprint(dataset: Any) -> str:

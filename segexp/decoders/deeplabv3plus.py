@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from segexp.decoders.levels import need
 from segexp.layers.aspp import ASPP, atrous_rates
 from segexp.layers.conv import conv_norm_act, separable_conv
 from segexp.types import Features, FeatureSpec, Level
-from segexp.wiring import require
 
 
 class DeepLabV3Plus(nn.Module):
@@ -45,7 +45,7 @@ class DeepLabV3Plus(nn.Module):
         align_corners: bool = False,
     ) -> None:
         super().__init__()
-        require(features, high, low, by="DeepLabV3Plus")
+        need(features, by="DeepLabV3Plus", high=high, low=low)
         self.high, self.low, self.align_corners = high, low, align_corners
         rates = rates or atrous_rates(features[high].stride)
         block = separable_conv if separable else conv_norm_act

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from segexp.layers.conv import conv_norm_act, separable_conv
-
-log = logging.getLogger(__name__)
 
 
 def atrous_rates(stride: int) -> tuple[int, ...]:
@@ -19,26 +15,12 @@ def atrous_rates(stride: int) -> tuple[int, ...]:
     return tuple(max(1, round(rate * 16 / stride)) for rate in (6, 12, 18))
 
 
-class SingleValueNorm(nn.BatchNorm2d):
-    """BatchNorm that uses its running statistics where a batch has one value per channel (it has no variance)."""
-
-    warned = False
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
-            if not self.warned:
-                self.warned = True
-                log.warning("a batch of one image: the image pool's BatchNorm uses its running statistics")
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
-        return super().forward(x)
-
-
 class ImagePool(nn.Module):
     """Global average, 1x1 convolution, norm, ReLU, spread over the map again."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.project = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), SingleValueNorm(outputs), nn.ReLU(inplace=True))
+        self.project = conv_norm_act(inputs, outputs, pooled=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.project(x.mean((2, 3), keepdim=True)).expand(-1, -1, *x.shape[-2:])  # [B,C,h,w]

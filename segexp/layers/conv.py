@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from torch import nn
 
+from segexp.layers.norm import SingleValueNorm
 
-def conv_norm_act(inputs: int, outputs: int, kernel: int = 1, *, dilation: int = 1) -> nn.Sequential:
-    """Convolution without bias, BatchNorm, ReLU; keeps the size."""
+
+def conv_norm_act(inputs: int, outputs: int, kernel: int = 1, *, dilation: int = 1, pooled: bool = False) -> nn.Sequential:
+    """Convolution without bias, BatchNorm, ReLU; keeps the size.
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        kernel: its side, odd.
+        dilation: of the kernel.
+        pooled: the map may have one cell: in training, a batch of one image is normed by the running statistics then.
+    """
     padding = dilation * (kernel // 2)
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False),
-        nn.BatchNorm2d(outputs),
+        SingleValueNorm(outputs) if pooled else nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
 

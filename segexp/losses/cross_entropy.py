@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from segexp.errors import ConfigError
 from segexp.functional.maps import stack_maps
-from segexp.functional.resize import to_size
+from segexp.functional.upsampled_loss import Terms, summed_cross_entropy
 from segexp.types import Batch, DataSpec, SemanticLogits, Targets
 
 
@@ -25,6 +24,7 @@ class CrossEntropy(nn.Module):
         weight: of the term in the total loss.
         class_weights: one per class, in the order of the class ids; all 1 unless given.
         label_smoothing: share of the target spread evenly over all classes, as in torch.
+        fused: upsampling and loss in one, where that is faster (on a CPU); it can't be differentiated twice.
     """
 
     accepts = SemanticLogits
@@ -32,7 +32,13 @@ class CrossEntropy(nn.Module):
     class_weights: Tensor | None
 
     def __init__(
-        self, data: DataSpec, *, weight: float = 1.0, class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0
+        self,
+        data: DataSpec,
+        *,
+        weight: float = 1.0,
+        class_weights: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        fused: bool = True,
     ) -> None:
         super().__init__()
         if class_weights is not None and len(class_weights) != data.num_classes:
@@ -41,7 +47,7 @@ class CrossEntropy(nn.Module):
                 where="loss.class_weights",
                 fix=f"give one for each of {', '.join(data.names)}",
             )
-        self.weight, self.label_smoothing, self.ignore_index = weight, label_smoothing, data.ignore_index
+        self.weight, self.label_smoothing, self.ignore_index, self.fused = weight, label_smoothing, data.ignore_index, fused
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("class_weights", weights, persistent=False)  # [K]
         self.weights_by_class = None  # for `count`, which runs in loader processes: never on a device, 0 where ignored
@@ -51,16 +57,8 @@ class CrossEntropy(nn.Module):
 
     def forward(self, output: SemanticLogits, batch: Batch) -> dict[str, Tensor]:
         target = stack_maps([t.semantic for t in batch.targets], self.ignore_index).long()  # [B,H,W]
-        logits = to_size(output.logits, output.stride, tuple(target.shape[-2:])).float()  # [B,K,H,W]
-        total = F.cross_entropy(
-            logits,
-            target,
-            weight=self.class_weights,
-            ignore_index=self.ignore_index,
-            reduction="sum",
-            label_smoothing=self.label_smoothing,
-        )
-        return {"ce": self.weight * total}
+        terms = Terms(self.ignore_index, self.class_weights, self.label_smoothing)
+        return {"ce": self.weight * summed_cross_entropy(output.logits, target, output.stride, terms, fused=self.fused)}
 
     def count(self, targets: list[Targets]) -> dict[str, float]:
         """The sum of class weights over labelled pixels."""

@@ -1,4 +1,4 @@
-"""Semantic segmentation figures from integer counts: intersection over union and accuracies of the whole data set."""
+"""Semantic segmentation figures from one confusion matrix: IoU, Dice and accuracies of the whole data set."""
 
 from __future__ import annotations
 
@@ -11,41 +11,51 @@ from segexp.types import DataSpec, Prediction, Targets
 
 
 class SemanticMetrics(Metric):
-    """`miou pixel_acc mean_acc iou/<class>`, of pixels pooled over the data set (not a mean over images).
+    """`miou dice pixel_acc mean_acc iou/<class>`, of pixels pooled over the data set (not a mean over images).
 
     Pixels with `ignore_index` in the truth count nowhere. A class that neither the truth nor a prediction holds has no
-    IoU: it is NaN and left out of the mean; a class that only predictions hold counts as 0. `mean_acc` is over the
-    classes that the truth holds. Where no pixel is labelled, all figures are NaN.
+    IoU and no Dice: it is NaN and left out of the means; a class that only predictions hold counts as 0. `mean_acc` is
+    over the classes that the truth holds. Where no pixel is labelled, all figures are NaN.
     """
 
     needs = frozenset({"semantic"})
     full_state_update = False
     higher_is_better = True
-    intersection: Tensor
-    predicted: Tensor
-    labelled: Tensor
+    confusion: Tensor  # int64 [K,K], row = truth, column = prediction; what this rank has counted
 
     def __init__(self, data: DataSpec) -> None:
         super().__init__()
         self.names, self.ignore_index = data.names, data.ignore_index
-        for name in ("intersection", "predicted", "labelled"):
-            self.add_state(name, torch.zeros(data.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("confusion", torch.zeros(data.num_classes, data.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
+        self.counted = self.confusion.clone()  # of all ranks, as of the last `compute`
 
     def measure(self, prediction: Prediction, truth: Targets) -> dict[str, Tensor]:
-        """Pixel counts of one image per class: int64 [K] each."""
+        """Pixel counts of one image, int64; its confusion matrix is diag(intersection) + mistakes.
+
+        Returns:
+            `intersection`, `predicted`, `labelled` [K], per class; `mistakes` [M,3]: truth, prediction and count of each
+            pair of different classes that occurs.
+        """
         matrix = confusion_matrix(prediction.semantic, truth.semantic, len(self.names), self.ignore_index)
-        return {"intersection": matrix.diagonal(), "predicted": matrix.sum(0), "labelled": matrix.sum(1)}
+        hit = matrix.diagonal()
+        others = matrix - torch.diag(hit)
+        pairs = others.nonzero()
+        mistakes = torch.cat([pairs, others[pairs[:, 0], pairs[:, 1], None]], 1)
+        return {"intersection": hit, "predicted": matrix.sum(0), "labelled": matrix.sum(1), "mistakes": mistakes}
 
     def update(self, records: list[dict[str, Tensor]]) -> None:
         for record in records:
-            for name, counts in record.items():
-                setattr(self, name, getattr(self, name) + counts.to(self.device))
+            truth, predicted, count = record["mistakes"].to(self.device).unbind(1)
+            hit = torch.diag(record["intersection"].to(self.device))
+            self.confusion = (self.confusion + hit).index_put((truth, predicted), count, accumulate=True)
 
     def compute(self) -> dict[str, Tensor]:
-        hit, predicted, labelled = (x.double() for x in (self.intersection, self.predicted, self.labelled))  # [K]
+        self.counted = self.confusion.clone()
+        hit, predicted, labelled = (x.double() for x in (self.counted.diagonal(), self.counted.sum(0), self.counted.sum(1)))  # [K]
         iou = hit / (predicted + labelled - hit)  # 0 / 0 = NaN: absent
         figures = {
             "miou": iou.nanmean(),
+            "dice": (2 * hit / (predicted + labelled)).nanmean(),
             "pixel_acc": hit.sum() / labelled.sum(),
             "mean_acc": (hit / labelled).nanmean(),
         }

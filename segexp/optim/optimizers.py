@@ -7,22 +7,37 @@ from typing import Any
 
 from torch.optim import SGD, AdamW, Optimizer
 
+from segexp.optim.stages import parameter_stages
 
-def parameter_groups(model: Any, *, lr: float, weight_decay: float, backbone_factor: float) -> list[dict[str, Any]]:
-    """Up to four groups: backbone or the rest, with or without weight decay; frozen parameters are left out.
 
-    Norms, biases and other vectors don't decay. The backbone's learning rate is `lr` x `backbone_factor`.
+def parameter_groups(
+    model: Any, *, lr: float, weight_decay: float, backbone_factor: float, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Groups of backbone or the rest, with or without weight decay; frozen parameters are left out.
+
+    Norms, biases and other vectors don't decay. The backbone's learning rate is `lr` x `backbone_factor`. With a
+    `layer_decay` other than 1 each stage of the backbone has groups of its own, named `backbone/stage<s>/...`; of S stages
+    the last one's rate is that x `layer_decay`, the first one's that x `layer_decay`^S.
     """
-    inside = {id(p) for p in model.backbone.parameters()}
+    stages = _distances(model.backbone) if layer_decay != 1 else {}
+    inside = {id(p): name for name, p in model.backbone.named_parameters()}
     groups: dict[str, dict[str, Any]] = {}
     for parameter in model.parameters():
         if not parameter.requires_grad:
             continue
-        backbone, decays = id(parameter) in inside, parameter.ndim > 1
-        label = f"{'backbone' if backbone else 'rest'}/{'decay' if decays else 'no_decay'}"
-        rate, decay = lr * (backbone_factor if backbone else 1.0), weight_decay if decays else 0.0
+        name, decays = inside.get(id(parameter)), parameter.ndim > 1
+        stage, distance = stages.get(name or "", ("", 0))
+        label = f"{f'backbone{stage}' if name else 'rest'}/{'decay' if decays else 'no_decay'}"
+        rate, decay = lr * (backbone_factor if name else 1.0), weight_decay if decays else 0.0
+        rate = rate * layer_decay**distance if distance else rate
         groups.setdefault(label, {"name": label, "lr": rate, "weight_decay": decay, "params": []})["params"].append(parameter)
     return list(groups.values())
+
+
+def _distances(backbone: Any) -> dict[str, tuple[str, int]]:
+    """Of each parameter of a backbone, (its stage as part of a group's name, how far below the decoder it is)."""
+    top = len(backbone.spec) + 1
+    return {name: (f"/stage{stage}", top - stage) for name, stage in parameter_stages(backbone).items()}
 
 
 def adamw(
@@ -32,10 +47,11 @@ def adamw(
     weight_decay: float = 0.01,
     betas: Sequence[float] = (0.9, 0.999),
     backbone_factor: float = 1.0,
+    layer_decay: float = 1.0,
     fused: bool = False,
 ) -> Optimizer:
     """AdamW (Loshchilov and Hutter, 2019); `fused` takes one kernel per group instead of several per tensor."""
-    groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, backbone_factor=backbone_factor)
+    groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, backbone_factor=backbone_factor, layer_decay=layer_decay)
     return AdamW(groups, lr=lr, betas=(betas[0], betas[1]), fused=fused)
 
 
@@ -47,7 +63,8 @@ def sgd(
     momentum: float = 0.9,
     nesterov: bool = False,
     backbone_factor: float = 1.0,
+    layer_decay: float = 1.0,
 ) -> Optimizer:
     """Stochastic gradient descent with momentum."""
-    groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, backbone_factor=backbone_factor)
+    groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, backbone_factor=backbone_factor, layer_decay=layer_decay)
     return SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)

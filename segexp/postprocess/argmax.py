@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
-from segexp.functional.resize import to_size
+from segexp.functional.argmax import upsampled_argmax
 from segexp.types import DataSpec, Prediction, SemanticLogits, Sizes
 
 
@@ -15,12 +13,8 @@ class ArgMax:
     provides = frozenset({"semantic"})
 
     def __init__(self, data: DataSpec) -> None:
-        self.dtype = torch.uint8 if data.num_classes <= 256 else torch.int64
+        """Needs nothing of the data set; `segexp.build` gives it to every stage."""
 
     def __call__(self, output: SemanticLogits, sizes: Sizes, original_sizes: Sizes) -> list[Prediction]:
-        predictions = []
-        for logits, size, original in zip(output.logits, sizes, original_sizes, strict=True):
-            full = to_size(logits[None], output.stride, size, original)[0]  # [K,H,W]
-            best = full.max(0).indices  # the first of equals, and on a CPU ten times faster than argmax over planes
-            predictions.append(Prediction(semantic=best.to(self.dtype)))
-        return predictions
+        images = zip(output.logits, sizes, original_sizes, strict=True)
+        return [Prediction(semantic=upsampled_argmax(logits, output.stride, *both)) for logits, *both in images]

@@ -21,7 +21,8 @@ from segexp.errors import ConfigError
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-SWAPPABLE = ("data", "augmentation", "postprocess", "metrics", "trainer", "paths")
+SWAPPABLE = ("data", "augmentation", "postprocess", "protocol", "metrics", "trainer", "paths")
+EMPTY = {"protocol": "whole"}  # options of those groups that are no node at all
 TRAINED = ("backbone", "decoder", "head", "loss", "task", "model", "experiment", "optimizer", "scheduler")
 
 _PRIMARY = "train"
@@ -93,10 +94,12 @@ def _swap(config: DictConfig, override: Override, search: Sequence[str]) -> None
     if override.is_add() or override.is_force_add():
         raise ConfigError(f"{group} is there already", where=line, fix=line.lstrip("+"))
     fresh = compose(_PRIMARY, [*search, line])
-    if group not in fresh:
+    if group not in fresh and EMPTY.get(group) != override.value():
         raise ConfigError(f"the choice leaves no {group}", where=line, fix=f"segexp list {group} shows the options")
     with open_dict(config):
-        config[group] = fresh[group]
+        config.pop(group, None)
+        if group in fresh:
+            config[group] = fresh[group]
 
 
 def _set(config: DictConfig, override: Override) -> None:

@@ -20,7 +20,7 @@ from tests.chains.training import datamodule, made, task, trainer
 
 INSTANCE = {"box_f1": "boxes", "mask_f1": "masks"}
 IOUS = {f"iou/{name}" for name in SPEC.names}
-SEMANTIC, PANOPTIC = {"miou", "pixel_acc", "mean_acc"} | IOUS, {"pq", "sq", "rq"}
+SEMANTIC, PANOPTIC = {"miou", "dice", "pixel_acc", "mean_acc"} | IOUS, {"pq", "sq", "rq"}
 # figures and terms of the loss, by chain
 NAMES = {
     "classification": ({"top1"}, {"ce"}),

@@ -7,13 +7,19 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from segexp.build import STEP_POLICIES, checked, open_dataset
+from segexp.build import BACKBONE_MACHINERY, DATA_MACHINERY, STEP_POLICIES, checked, open_dataset
 from segexp.config import compose, conf_dir, resolve, session
 from segexp.overrides import describe_option, groups, options
 from segexp.presets import preset_faults
 
-DATA_KEYS = {"split", "limit", "loader"}
-LATE = {"backbone=timm": ["backbone.name=resnet18"]}
+LATE = {
+    "backbone=timm": ["backbone.name=resnet18"],
+    "backbone=torchvision": ["backbone.name=resnet18"],
+    "backbone=smp": ["backbone.name=resnet18"],
+    "loss=auxiliary": ["head=semantic_aux"],
+    "data=folder": ["data.root=nowhere", "+data.classes={a: 0, b: 1}"],
+    **{f"backbone={name}": ["decoder.low=c2"] for name in ("convnext_atto", "convnext_tiny", "mit_b0", "vit_tiny")},  # without c1
+}
 PAIRS = sorted(f"{p.parent.name}={p.stem}" for p in conf_dir().glob("*/*.yaml"))
 
 
@@ -49,7 +55,7 @@ def test_every_key_is_a_parameter_of_its_target(pair):
         target = getattr(import_module(module), name) if module != "pytorch_lightning.loggers" else None
         if target is None:
             continue
-        ours = {"data": DATA_KEYS, "trainer": set(STEP_POLICIES)}
+        ours = {"data": set(DATA_MACHINERY), "trainer": set(STEP_POLICIES), "backbone": set(BACKBONE_MACHINERY)}
         keys = {k for k in node if not k.startswith("_")}.difference(*(keys for name, keys in ours.items() if node is config.get(name)))
         assert keys <= set(inspect.signature(target).parameters), f"{node['_target_']}: {keys}"
 

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from segexp.functional.argmax import largest
 from segexp.functional.confusion import confusion_matrix
 
 
@@ -24,3 +26,24 @@ def test_equals_counting_one_by_one(classes, ignore):
 def test_large_counts_stay_exact():
     found = confusion_matrix(torch.ones(2048, 9000, dtype=torch.uint8), torch.ones(2048, 9000, dtype=torch.uint8), 2, 255)
     assert found[1, 1] == 2048 * 9000  # above 2^24, where float32 would round
+
+
+@pytest.mark.parametrize("classes", [2, 19, 127, 150])
+def test_equals_torchmetrics_with_void_and_absent_classes(classes):
+    rng = torch.Generator().manual_seed(classes)
+    half = max(classes // 2, 1)  # the others are absent
+    truth = torch.randint(0, half, (37, 53), generator=rng)
+    predicted = torch.randint(0, half, (37, 53), generator=rng)
+    truth[:9] = 255
+    wanted = multiclass_confusion_matrix(predicted, truth, classes, ignore_index=255)
+    for dtype in (torch.uint8, torch.int64):
+        assert torch.equal(confusion_matrix(predicted.to(dtype), truth.to(dtype), classes, 255), wanted)
+
+
+def test_from_full_size_logits_equals_torchmetrics():
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randint(0, 9, (1, 19, 33, 41), generator=rng).float()  # with ties
+    truth = torch.randint(0, 19, (1, 33, 41), generator=rng)
+    truth[:, 20:] = 255
+    wanted = multiclass_confusion_matrix(logits, truth, 19, ignore_index=255)
+    assert torch.equal(confusion_matrix(largest(logits[0]), truth[0], 19, 255), wanted)

@@ -15,6 +15,7 @@ FLOORS = [
         "heads",
         "losses",
         "postprocess",
+        "protocols",
         "metrics",
         "data",
         "augmentation",
@@ -24,7 +25,7 @@ FLOORS = [
         "formats",
     },
     {"model", "datamodule", "task", "callbacks", "probe"},
-    {"allow", "bench", "build", "config", "catalogue", "overrides", "presets", "runs", "sweeps", "report"},
+    {"allow", "bench", "build", "config", "catalogue", "overrides", "presets", "runs", "sweeps", "report", "doctor"},
     {"cli"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
@@ -36,6 +37,7 @@ ALLOWED = {
     "segmentation_models_pytorch": {"backbones", "decoders", "losses"},
     "timm": {"backbones", "decoders", "losses"},
     "torchmetrics": {"metrics"},
+    "monai": {"metrics"},
 }
 FILES = sorted(p for p in ROOT.rglob("*.py") if p.name != "__init__.py")
 

@@ -51,3 +51,36 @@ def test_images_of_two_sizes_count_their_own_pixels():
 def test_class_weights_must_match_the_classes():
     with pytest.raises(ConfigError, match=r"2 class weights for 3 classes; loss.class_weights; fix: give one for each of c0, c1, c2"):
         CrossEntropy(SPEC, class_weights=[1, 2])
+
+
+@pytest.mark.parametrize("options", [{}, {"class_weights": [1.0] * 8 + [3.0] * 9, "label_smoothing": 0.1}], ids=str)
+def test_large_batches_of_two_sizes_give_the_same_fused_and_plain(options):
+    data = DataSpec(tuple(ClassInfo(f"c{i}") for i in range(17)), frozenset({"semantic"}))
+    rng = torch.Generator().manual_seed(0)
+    maps = [torch.randint(0, 17, size, generator=rng) for size in ((190, 200), (160, 197))]
+    maps[0][:30] = 255
+    found = []
+    for fused in (True, False):
+        logits = torch.randn(2, 17, 48, 50, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        total = CrossEntropy(data, weight=0.5, fused=fused, **options)(SemanticLogits(logits, 4), batch_of(*maps))["ce"]
+        total.backward()
+        found.append((total, logits.grad))
+    assert not torch.equal(found[0][1], found[1][1])  # two forms were run, not one twice
+    assert torch.allclose(found[0][0], found[1][0], rtol=1e-6)
+    assert float((found[0][1] - found[1][1]).abs().max()) <= 2e-6 * float(found[1][1].abs().max())
+
+
+def test_distributed_training_goes_through_the_fused_form(tmp_path):
+    data = DataSpec(tuple(ClassInfo(f"c{i}") for i in range(17)), frozenset({"semantic"}))
+    rng = torch.Generator().manual_seed(0)
+    images, maps = torch.randn(2, 4, 48, 50, generator=rng), torch.randint(0, 17, (2, 190, 200), generator=rng)
+    net, loss, gradients = torch.nn.Conv2d(4, 17, 1), CrossEntropy(data), []
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'meet'}", rank=0, world_size=1)
+    try:
+        for model in (net, torch.nn.parallel.DistributedDataParallel(net)):
+            net.zero_grad()
+            loss(SemanticLogits(model(images), 4), batch_of(*maps))["ce"].backward()
+            gradients.append(net.weight.grad.clone())
+    finally:
+        torch.distributed.destroy_process_group()
+    assert torch.equal(*gradients)

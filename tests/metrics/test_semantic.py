@@ -63,7 +63,29 @@ def test_the_records_sum_to_the_figures():
     pairs = [pair([[0, 1, 1]], [[0, 1, 2]]), pair([[3]], [[255]])]
     metric = SemanticMetrics(SPEC)
     records = [metric.measure(*p) for p in pairs]
-    total = {name: sum(r[name] for r in records) for name in records[0]}
+    total = {name: sum(r[name] for r in records) for name in ("intersection", "predicted", "labelled")}
     assert total["intersection"].tolist() == [1, 1, 0, 0]
     assert total["predicted"].tolist() == [1, 2, 0, 0]
     assert total["labelled"].tolist() == [1, 1, 1, 0]
+    assert [r["mistakes"].tolist() for r in records] == [[[2, 1, 1]], []]
+
+
+def test_the_confusion_matrix_is_exact_and_follows_from_the_records():
+    rng, metric = np.random.default_rng(1), SemanticMetrics(SPEC)
+    wanted = np.zeros((4, 4), dtype=int)
+    for _ in range(3):
+        predicted, truth = rng.integers(0, 4, (2, 9, 7))
+        truth[rng.random(truth.shape) < 0.2] = 255
+        np.add.at(wanted, (truth[truth != 255], predicted[truth != 255]), 1)
+        record = metric.measure(*pair(predicted.tolist(), truth.tolist()))
+        assert all(counts.dtype == torch.int64 for counts in record.values())
+        matrix = torch.diag(record["intersection"]).index_put(tuple(record["mistakes"][:, :2].T), record["mistakes"][:, 2])
+        assert torch.equal(matrix.sum(0), record["predicted"])
+        metric.update([record])
+    metric.compute()
+    assert metric.counted.tolist() == wanted.tolist()
+
+
+def test_dice_by_hand():
+    found = figures(pair([[0, 0, 1, 2]], [[0, 1, 1, 255]]), pair([[0, 2]], [[0, 0]]))
+    assert found["dice"] == (2 * 2 / 6 + 2 * 1 / 3 + 0) / 3

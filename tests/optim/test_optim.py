@@ -6,6 +6,7 @@ from torch import nn
 
 from segexp.optim.optimizers import adamw, parameter_groups, sgd
 from segexp.optim.schedules import constant, poly
+from segexp.types import Level
 
 
 class Net(nn.Module):
@@ -56,3 +57,53 @@ def test_poly():
 
 def test_constant():
     assert rates(constant, 4, warmup=2, warmup_factor=0.5) == pytest.approx([1.0, 1.5, 2.0, 2.0])
+
+
+class Staged(nn.Module):
+    """A backbone of three levels, a convolution and a norm each, and a head."""
+
+    class Backbone(nn.Module):
+        pad_to, mean = 4, (0.0, 0.0)
+        spec = {"c1": Level(2, 1), "c2": Level(2, 1), "c3": Level(2, 1)}
+
+        def __init__(self):
+            super().__init__()
+            self.parts = nn.ModuleList(nn.Sequential(nn.Conv2d(2, 2, 1, bias=False), nn.BatchNorm2d(2)) for _ in range(3))
+
+        def forward(self, images):
+            found = {}
+            for level, part in zip(self.spec, self.parts, strict=True):
+                images = found[level] = part(images)
+            return found
+
+    def __init__(self):
+        super().__init__()
+        self.backbone, self.head = self.Backbone(), nn.Conv2d(2, 2, 1)
+
+
+def test_layer_decay_by_hand():
+    groups = parameter_groups(Staged(), lr=1.0, weight_decay=0.1, backbone_factor=0.8, layer_decay=0.5)
+    assert {g["name"]: (g["lr"], g["weight_decay"], len(g["params"])) for g in groups} == {
+        "backbone/stage1/decay": (pytest.approx(0.1), 0.1, 1),
+        "backbone/stage1/no_decay": (pytest.approx(0.1), 0.0, 2),
+        "backbone/stage2/decay": (pytest.approx(0.2), 0.1, 1),
+        "backbone/stage2/no_decay": (pytest.approx(0.2), 0.0, 2),
+        "backbone/stage3/decay": (pytest.approx(0.4), 0.1, 1),
+        "backbone/stage3/no_decay": (pytest.approx(0.4), 0.0, 2),
+        "rest/decay": (1.0, 0.1, 1),
+        "rest/no_decay": (1.0, 0.0, 1),
+    }
+
+
+def test_layer_decay_leaves_frozen_stages_out():
+    model = Staged()
+    model.backbone.parts[0].requires_grad_(False)
+    names = [g["name"] for g in parameter_groups(model, lr=1.0, weight_decay=0.1, backbone_factor=1.0, layer_decay=0.5)]
+    assert [name for name in names if "stage1" in name] == []
+    assert "backbone/stage2/decay" in names
+
+
+@pytest.mark.parametrize("make", [adamw, sgd])
+def test_optimizers_take_a_layer_decay(make):
+    rates = {group["name"]: group["lr"] for group in make(Staged(), lr=2.0, layer_decay=0.5).param_groups}
+    assert (rates["backbone/stage1/decay"], rates["backbone/stage3/decay"], rates["rest/decay"]) == (0.25, 1.0, 2.0)

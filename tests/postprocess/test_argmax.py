@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional as F
 
+from segexp.functional.resize import to_size
 from segexp.postprocess.argmax import ArgMax
 from segexp.types import ClassInfo, DataSpec, SemanticLogits
 
@@ -29,6 +30,17 @@ def test_each_image_has_its_own_size_and_padding_never_wins():
 
 
 def test_the_lowest_class_wins_a_tie_and_ids_fit_the_type():
-    found = ArgMax(spec(4))(SemanticLogits(torch.zeros(1, 4, 2, 2), 2), ((4, 4),), ((4, 4),))[0].semantic
-    assert (found.dtype, found.unique().tolist()) == (torch.uint8, [0])
-    assert ArgMax(spec(257)).dtype == torch.int64
+    for classes, dtype in ((4, torch.uint8), (256, torch.uint8), (257, torch.int64)):
+        found = ArgMax(spec(classes))(SemanticLogits(torch.zeros(1, classes, 2, 2), 2), ((4, 4),), ((4, 4),))[0].semantic
+        assert (found.dtype, found.unique().tolist()) == (dtype, [0])
+
+
+def test_large_maps_of_two_sizes_are_what_upsampling_all_of_them_gives():
+    rng = torch.Generator().manual_seed(0)
+    coarse = torch.randn(2, 19, 6, 8, generator=rng)
+    logits = F.interpolate(coarse, (64, 96), mode="bicubic") + 0.05 * torch.randn(2, 19, 64, 96, generator=rng)
+    sizes, originals = ((256, 384), (230, 300)), ((256, 384), (345, 450))
+    found = ArgMax(spec(19))(SemanticLogits(logits, 4), sizes, originals)
+    for one, size, original, prediction in zip(logits, sizes, originals, found, strict=True):
+        wanted = to_size(one[None], 4, size, original)[0].max(0).indices
+        assert int((prediction.semantic.long() != wanted).sum()) <= 2  # where the two highest are equal but for rounding

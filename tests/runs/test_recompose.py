@@ -44,6 +44,15 @@ def refused(stored, *overrides):
 # ------------------------------------------------------------------ what is allowed
 
 
+def test_the_protocol_comes_and_goes_also_where_the_run_knew_of_none(stored):
+    sliding = recompose(stored, ["protocol=sliding", "protocol.window=[64,96]"])
+    assert (sliding.protocol.window, sliding.protocol.overlap) == ([64, 96], 0.5)
+    assert "protocol" not in recompose(stored, ["protocol=whole"])
+    stored.write_text(OmegaConf.to_yaml(sliding, resolve=False))
+    assert recompose(stored, ["protocol=multi_scale"]).protocol == compose("train", ["protocol=multi_scale"]).protocol
+    assert "protocol" not in recompose(stored, ["protocol=whole"])
+
+
 def test_without_overrides_the_stored_config_comes_back(stored):
     config = recompose(stored, [])
     assert config == OmegaConf.load(stored)
@@ -126,7 +135,7 @@ def test_so_is_every_other_part(stored, group):
 def test_groups_without_a_meaning_for_a_trained_run_are_refused(stored, line):
     error = refused(stored, line)
     assert error.what.endswith("can't be chosen anew for a trained run") and error.where == line
-    assert error.fix == "what can: data, augmentation, postprocess, metrics, trainer, paths"
+    assert error.fix == "what can: data, augmentation, postprocess, protocol, metrics, trainer, paths"
 
 
 def test_a_misspelt_key_names_the_near_one_and_its_siblings(stored):

@@ -1,0 +1,133 @@
+"""PASCAL VOC 2007 and 2012 (Everingham et al., 2010) for semantic segmentation, with SBD's labels (Hariharan et al., 2011)."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from segexp.data.labelled import LabelledFiles, ValueTable, fingerprint
+from segexp.data.palette import voc_color
+from segexp.errors import ConfigError, DataError
+from segexp.functional.archives import fetch, unpack
+from segexp.types import ClassInfo, DataSpec
+
+VOID = 255  # the border around objects, and difficult ones
+THINGS = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+NAMES = ("background", *THINGS)
+YEARS = (2007, 2012)
+LISTS = ("train", "val", "trainval", "test", "train_aug")
+TRAINING = ("train", "trainval", "train_aug")
+ALIASES = {"train_aug": ("train_aug", "trainaug", "aug")}  # what the list of SBD is called around the world
+
+
+class Voc:
+    """Labels as palette PNG: 0 background, 1..20 objects, 255 void; pictures of any size.
+
+    Args:
+        root: the folder that holds `VOC<year>/JPEGImages`, `SegmentationClass` and `ImageSets/Segmentation`.
+        year: 2007 or 2012.
+        train: the list that a training reads: `train`, `trainval` (for a submission: it holds `val`), or `train_aug`
+            (10582 pictures: SBD's labels in `SegmentationClassAug`, its list in `ImageSets/Segmentation/train_aug.txt`).
+        download: fetch what isn't there when it is first needed; 2 GB for 2012. SBD's labels aren't fetched.
+    """
+
+    spec = DataSpec(tuple(ClassInfo(name, name in THINGS, voc_color(i)) for i, name in enumerate(NAMES)), frozenset({"semantic"}))
+
+    def __init__(self, *, root: str, year: int = 2012, train: str = "train", download: bool = False) -> None:
+        if year not in YEARS:
+            raise ConfigError("VOC has segmentation labels of two years here", where=f"data.year={year}", fix="data.year=2007|2012")
+        if train not in TRAINING:
+            raise ConfigError("no list for a training", where=f"data.train={train}", fix=f"data.train={'|'.join(TRAINING)}")
+        self.root, self.year, self.train, self.download = Path(root), year, train, download
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those of train, val and test that are there; `test` only with its labels, which those of 2012 aren't published with."""
+        self._ready()
+        found = {"train": self._list(self.train), "val": self._list("val"), "test": self._list("test") and self._labelled("test")}
+        return tuple(name for name, there in found.items() if there)
+
+    def open(self, split: str) -> LabelledFiles:
+        """Read the list of a split, of any of `LISTS`; the `test` of 2012 has no labels.
+
+        Raises:
+            ConfigError: the folder or the split isn't there.
+            DataError: a download failed.
+        """
+        self._ready()
+        name = self.train if split == "train" else split
+        found = self._list(name) if name in LISTS else None
+        if found is None:
+            raise self._missing(name)
+        place = partial(self._place, self._labels(name) if name != "test" or self._labelled(name) else None)
+        return LabelledFiles(split, _names(found), place, ValueTable(range(len(NAMES)), [VOID], self.spec))
+
+    def fingerprint(self) -> str:
+        """sha256 of the names and sizes of the files that the lists name."""
+        return fingerprint(self)
+
+    @property
+    def folder(self) -> Path:
+        """`VOC<year>`, also where `root` is the folder above `VOCdevkit`."""
+        choices = [self.root / f"VOC{self.year}", self.root / "VOCdevkit" / f"VOC{self.year}"]
+        return next((choice for choice in choices if choice.is_dir()), choices[0])
+
+    def _list(self, name: str) -> Path | None:
+        files = [self.folder / "ImageSets" / "Segmentation" / f"{alias}.txt" for alias in ALIASES.get(name, (name,))]
+        return next((file for file in files if file.is_file()), None)
+
+    def _labels(self, name: str) -> Path:
+        return self.folder / ("SegmentationClassAug" if name == "train_aug" else "SegmentationClass")
+
+    def _labelled(self, name: str) -> bool:
+        first = _names(self._list(name))[:1]
+        return bool(first) and (self._labels(name) / f"{first[0]}.png").is_file()
+
+    def _place(self, labels: Path | None, name: str) -> tuple[Path, Path | None]:
+        return self.folder / "JPEGImages" / f"{name}.jpg", labels / f"{name}.png" if labels else None
+
+    def _missing(self, name: str) -> ConfigError:
+        if not self._list("train"):
+            return ConfigError(
+                f"VOC {self.year} is not there",
+                where=f"{self.root} (data.root)",
+                fix=f"data.download=true, or unpack VOCtrainval of {self.year} so that VOC{self.year}/JPEGImages/*.jpg, "
+                "SegmentationClass/*.png and ImageSets/Segmentation/{train,val}.txt lie there",
+            )
+        if name == "train_aug":
+            fix = "put SBD's labels as class indices into SegmentationClassAug/*.png (SegmentationClassAug.zip of the DeepLab "
+            fix += "ports), and their list of names into ImageSets/Segmentation/train_aug.txt"
+            return ConfigError("SBD's list is not there", where=str(self.folder), fix=fix)
+        there = "|".join(name for name in LISTS if self._list(name))
+        return ConfigError(f"VOC {self.year} has no split {name!r}", where=str(self.folder), fix=f"data.split={there}")
+
+    def _ready(self) -> None:
+        """Fetch the archives of the year where none is there."""
+        if not self.download or self._list("train"):
+            return
+        from torchvision.datasets.voc import DATASET_YEAR_DICT
+
+        # the archives bring the folder VOCdevkit along
+        above = self.root.parent if self.root.name == "VOCdevkit" else self.root
+        parts = ["2007-test", "2007"] if self.year == 2007 else ["2012"]
+        entries = [DATASET_YEAR_DICT[part] for part in parts]
+        for entry in entries:
+            fetch(entry["url"], entry["md5"], above / entry["filename"])
+        for entry in entries:
+            unpack(above / entry["filename"], above, last="ImageSets")
+        for entry in entries:
+            (above / entry["filename"]).unlink()
+
+
+def _names(file: Path | None) -> list[str]:
+    """The names of a list; lines may also be paths of a picture and its labels, as the lists of SBD often are."""
+    if file is None:
+        return []
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise DataError("the list isn't text", where=str(file), fix="restore it") from None
+    return [Path(line.split()[0]).stem for line in lines if line.strip()]

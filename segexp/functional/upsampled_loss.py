@@ -1,0 +1,193 @@
+"""Cross-entropy of upsampled logits, without the logits of every pixel in memory.
+
+The plain form keeps the upsampled logits, their log-probabilities and their gradient, each as large as the batch's pixels
+times the classes. The fused form makes loss and gradient in one go, a few rows of all images at a time, and keeps only the
+gradient at the logits' own size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from segexp.errors import SegexpError
+from segexp.functional.resize import Taps, mixed_rows, taps, to_size, widened
+
+WORKING_SET = 2**21  # values of a strip: it stays in the processor's cache, and kernels take about a millisecond
+FUSED_FROM = 2**20  # upsampled values of a batch from which the fused form is the faster one...
+FUSED_CLASSES = 16  # ... given so many classes: it works on vectors of classes, which fewer leave half empty
+Choose = Callable[[Tensor], Tensor]
+
+
+class Terms(NamedTuple):
+    """What the cross-entropy of a pixel is made of.
+
+    Args:
+        ignore_index: the value of pixels without a label.
+        class_weights: float32 [K].
+        smoothing: share of the target spread evenly over all classes.
+        choose: from the loss of each pixel, [B,H,W] and 0 where unlabelled, to each pixel's weight [B,H,W]; in place of
+            class weights and smoothing.
+    """
+
+    ignore_index: int
+    class_weights: Tensor | None = None
+    smoothing: float = 0.0
+    choose: Choose | None = None
+
+
+def summed_cross_entropy(logits: Tensor, target: Tensor, stride: int, terms: Terms, *, fused: bool = True) -> Tensor:
+    """The sum over labelled pixels of their weight x cross-entropy, after `to_size`.
+
+    Args:
+        logits: [B,K,h,w] at `stride`.
+        target: int64 [B,H,W].
+        stride: pixels per cell.
+        terms: classes, weights and smoothing.
+        fused: use the fused form where it is faster; it can be differentiated once.
+
+    Returns:
+        float32 [].
+
+    Raises:
+        SegexpError: in a backward pass through the fused form that asks for a graph of its own.
+    """
+    if fused and is_fused(logits, target, stride):
+        with torch.autocast("cpu", enabled=False):
+            return _Fused.apply(logits.float(), target, stride, terms, torch.is_grad_enabled() and logits.requires_grad)
+    full = to_size(logits, stride, tuple(target.shape[-2:])).float()  # [B,K,H,W]
+    losses = F.cross_entropy(
+        full,
+        target,
+        weight=terms.class_weights,
+        ignore_index=terms.ignore_index,
+        reduction="none" if terms.choose else "sum",
+        label_smoothing=terms.smoothing,
+    )  # [B,H,W], or []
+    return (losses * terms.choose(losses.detach())).sum() if terms.choose else losses
+
+
+def is_fused(logits: Tensor, target: Tensor, stride: int) -> bool:
+    """Whether the fused form is the faster one: on a CPU, for many classes, for a batch that doesn't fit into its cache."""
+    classes = logits.shape[1]
+    return logits.device.type == "cpu" and stride > 1 and classes >= FUSED_CLASSES and classes * target.numel() >= FUSED_FROM
+
+
+class _Fused(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, logits: Tensor, target: Tensor, stride: int, terms: Terms, with_gradient: bool) -> Tensor:  # noqa: ANN001
+        weights = None if terms.choose is None else terms.choose(_losses(logits, target, stride, terms.ignore_index))
+        total, gradient = _sum(logits, target, stride, terms, weights, with_gradient)
+        if with_gradient:
+            ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001
+        if torch.is_grad_enabled():
+            raise SegexpError("the fused loss can't be differentiated twice", where="loss", fix="loss.fused=false")
+        return ctx.saved_tensors[0] * gradient, None, None, None, None
+
+
+class _Strip(NamedTuple):
+    """Some rows of all images, N = B x rows x W pixels."""
+
+    start: int
+    stop: int
+    log_p: Tensor  # [N,K]
+    target: Tensor  # int64 [N,1], 0 where unlabelled
+    valid: Tensor  # bool [N,1]
+
+
+def _strips(logits: Tensor, target: Tensor, axis: Taps, stride: int, ignore_index: int) -> Iterator[_Strip]:
+    cells = logits.permute(0, 2, 3, 1).contiguous()  # [B,h,w,K]: classes side by side suit every step that follows
+    classes, (height, width) = cells.shape[-1], target.shape[1:]
+    step = max(WORKING_SET // (len(cells) * width * classes), 1)
+    for start in range(0, height, step):
+        stop = min(start + step, height)
+        thin = mixed_rows(cells, axis, start, stop)  # [B,R,w,K]
+        full = widened(thin.permute(0, 3, 1, 2), width, stride).permute(0, 2, 3, 1)  # [B,R,W,K]
+        log_p = torch.log_softmax(full.reshape(-1, classes), 1)
+        here = target[:, start:stop].reshape(-1, 1)
+        valid = here != ignore_index
+        yield _Strip(start, stop, log_p, here * valid, valid)
+
+
+def _losses(logits: Tensor, target: Tensor, stride: int, ignore_index: int) -> Tensor:
+    """The negative log-likelihood of every pixel, 0 where unlabelled: [B,H,W]."""
+    axis, parts = taps(target.shape[1], logits.shape[2], stride), []
+    for strip in _strips(logits, target, axis, stride, ignore_index):
+        losses = strip.log_p.gather(1, strip.target).neg_().masked_fill_(~strip.valid, 0)
+        parts.append(losses.view(len(target), -1, target.shape[2]))
+    return torch.cat(parts, 1)
+
+
+def _sum(
+    logits: Tensor, target: Tensor, stride: int, terms: Terms, weights: Tensor | None, with_gradient: bool
+) -> tuple[Tensor, Tensor | None]:
+    """The loss and, if wanted, its gradient [B,K,h,w]."""
+    batch, classes, height, width = logits.shape
+    axis = taps(target.shape[1], height, stride)
+    gradient = logits.new_zeros(batch, height, width, classes) if with_gradient else None
+    total = torch.zeros((), dtype=torch.float64)
+    for strip in _strips(logits, target, axis, stride, terms.ignore_index):
+        here = None if weights is None else weights[:, strip.start : strip.stop].reshape(-1, 1)
+        shares = _shares(strip, terms, here, classes)
+        total += _value(strip, terms, shares)
+        if gradient is not None:
+            _add_gradient(gradient, _slope(strip, terms, shares), axis, strip, stride)
+    return total.float(), None if gradient is None else gradient.permute(0, 3, 1, 2)
+
+
+class _Shares(NamedTuple):
+    """The weights of a pixel's terms: [N,1] each, 0 where unlabelled."""
+
+    own: Tensor  # of its own class
+    others: Tensor | None  # of every class, times the class's weight; None without smoothing
+
+
+def _shares(strip: _Strip, terms: Terms, weights: Tensor | None, classes: int) -> _Shares:
+    own = strip.valid.float() if weights is None else weights * strip.valid
+    others = own * (terms.smoothing / classes) if terms.smoothing else None
+    if terms.class_weights is not None:
+        own = own * terms.class_weights[strip.target]
+    return _Shares(own * (1 - terms.smoothing) if terms.smoothing else own, others)
+
+
+def _value(strip: _Strip, terms: Terms, shares: _Shares) -> Tensor:
+    """The loss of a strip: float64 []."""
+    own = strip.log_p.gather(1, strip.target).masked_fill_(~strip.valid, 0)
+    value = -(own * shares.own).sum(dtype=torch.float64)
+    if shares.others is not None:
+        spread = strip.log_p if terms.class_weights is None else strip.log_p * terms.class_weights
+        value -= (spread.sum(1, keepdim=True).masked_fill_(~strip.valid, 0) * shares.others).sum(dtype=torch.float64)
+    return value
+
+
+def _slope(strip: _Strip, terms: Terms, shares: _Shares) -> Tensor:
+    """The gradient with respect to the logits of each pixel, in place of its log-probabilities: [N,K]."""
+    slope, weights = strip.log_p.exp_(), terms.class_weights
+    if shares.others is None:
+        return slope.mul_(shares.own).scatter_add_(1, strip.target, -shares.own)
+    spread = torch.ones(slope.shape[1]) if weights is None else weights
+    slope.mul_(shares.own + shares.others * spread.sum()).scatter_add_(1, strip.target, -shares.own)
+    return slope.addcmul_(shares.others, spread, value=-1)
+
+
+def _add_gradient(gradient: Tensor, slope: Tensor, axis: Taps, strip: _Strip, stride: int) -> None:
+    """Bring the slope of a strip to the logits' size and add it to `gradient` [B,h,w,K]."""
+    batch, _, width, classes = gradient.shape
+    rows = strip.stop - strip.start
+    full = slope.view(batch, rows, -1, classes).permute(0, 3, 1, 2)  # [B,K,R,W]
+    sizes = [rows, full.shape[3]], [batch, classes, rows, width]
+    thin = torch.ops.aten.upsample_bilinear2d_backward(full, *sizes, False, 1.0, float(stride))
+    low, high, fraction = (x[strip.start : strip.stop] for x in axis[1:])
+    first, past, across = int(low[0]), int(high[-1]) + 1, torch.arange(rows)
+    spread = torch.zeros(past - first, rows)  # what each row gives to each row of cells
+    spread.index_put_((low - first, across), 1 - fraction, accumulate=True)
+    spread.index_put_((high - first, across), fraction, accumulate=True)
+    gradient[:, first:past] += (spread @ thin.permute(0, 2, 3, 1).reshape(batch, rows, -1)).view(batch, -1, width, classes)

@@ -1,0 +1,103 @@
+"""Boundary IoU (Cheng et al., 2021): overlap of the bands along the contours of the classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from segexp.types import DataSpec, Prediction, Size, Targets
+
+LARGEST = 255  # of uint8
+
+
+class BoundaryMetrics(Metric):
+    """`boundary_iou boundary_iou/<class>`: IoU of the pixels near a contour, pooled over the data set.
+
+    The band of a class holds its pixels within `distance` of another class or of the image's border, by the larger of
+    the two axes: what erosion with a square takes away, as in the official code. Pixels without label are in no band and
+    make no contour, in the truth and in the prediction alike: what is predicted there isn't read. A class without a band
+    on both sides is NaN and left out of the mean.
+
+    Args:
+        data: the data set's classes.
+        dilation_ratio: the distance as a share of the image's diagonal; it is a whole number of pixels, at least 1.
+    """
+
+    needs = frozenset({"semantic"})
+    full_state_update = False
+    higher_is_better = True
+    intersection: Tensor
+    predicted: Tensor
+    labelled: Tensor
+
+    def __init__(self, data: DataSpec, *, dilation_ratio: float = 0.02) -> None:
+        super().__init__()
+        self.names, self.ignore_index, self.dilation_ratio = data.names, data.ignore_index, dilation_ratio
+        for name in ("intersection", "predicted", "labelled"):
+            self.add_state(name, torch.zeros(data.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def distance(self, size: Size) -> int:
+        """Width of the band in an image of this size, in pixels."""
+        return max(1, round(self.dilation_ratio * math.hypot(*size)))
+
+    def measure(self, prediction: Prediction, truth: Targets) -> dict[str, Tensor]:
+        """Pixels of the bands of one image per class: int64 [K] each."""
+        labelled, distance = truth.semantic != self.ignore_index, self.distance(tuple(truth.semantic.shape))
+        kind = torch.uint8 if len(self.names) < LARGEST else torch.int32
+        # a pixel without label has no class on both sides
+        guess, real = (torch.where(labelled, x.to(kind), len(self.names)) for x in (prediction.semantic, truth.semantic))
+        guess = guess.masked_fill(~band(guess, len(self.names), distance), len(self.names))
+        real = real.masked_fill(~band(real, len(self.names), distance), len(self.names))
+        both = real.masked_fill(guess != real, len(self.names))
+        return {"intersection": self._counts(both), "predicted": self._counts(guess), "labelled": self._counts(real)}
+
+    def update(self, records: list[dict[str, Tensor]]) -> None:
+        for record in records:
+            for name, counts in record.items():
+                setattr(self, name, getattr(self, name) + counts.to(self.device))
+
+    def compute(self) -> dict[str, Tensor]:
+        iou = self.intersection.double() / (self.predicted + self.labelled - self.intersection)  # 0 / 0 = NaN: absent
+        return {"boundary_iou": iou.nanmean()} | {f"boundary_iou/{name}": value for name, value in zip(self.names, iou, strict=True)}
+
+    def _counts(self, labels: Tensor) -> Tensor:
+        return torch.bincount(labels.flatten(), minlength=len(self.names) + 1)[:-1]
+
+
+def band(labels: Tensor, none: int, distance: int) -> Tensor:
+    """Pixels of a class within `distance` of another class or of the border, by the larger of the two axes.
+
+    Args:
+        labels: [H,W] class ids below `none`, and `none` where there is no class; `none` is below the largest value.
+        none: the value that makes no contour.
+        distance: pixels, at least 1.
+
+    Returns:
+        bool [H,W].
+    """
+    found, side = labels != none, 2 * distance + 1
+    if min(labels.shape) < side:  # the border is near everywhere
+        return found
+    lowest = sliding(labels, side, torch.minimum)  # `none` is above all classes...
+    highest = sliding(torch.where(found, labels + 1, 0), side, torch.maximum)  # ... and here below them
+    found[distance:-distance, distance:-distance] &= highest != lowest + 1
+    return found
+
+
+def sliding(x: Tensor, side: int, reduce: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The minimum or maximum over all squares of `side` pixels that lie within [H,W]: [H-side+1,W-side+1].
+
+    In steps of 1, 2, 4, ... pixels: their number grows with the logarithm of `side`.
+    """
+    for axis in (0, 1):
+        width = 1
+        while width < side:
+            step = min(width, side - width)
+            length = x.shape[axis] - step
+            x = reduce(x.narrow(axis, 0, length), x.narrow(axis, step, length))
+            width += step
+    return x

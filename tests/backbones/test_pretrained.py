@@ -1,0 +1,66 @@
+"""Weights by name: what is missing, left over, of another shape, on other channels."""
+
+import pytest
+import torch
+from torch import nn
+
+from segexp.backbones.pretrained import fetched, fill, per_channel, require_name
+from segexp.errors import ConfigError, WeightsError
+
+
+def net(channels=3):
+    return nn.Sequential(nn.Conv2d(channels, 2, 1), nn.BatchNorm2d(2))
+
+
+def put(target, state):
+    return fill(target, state, name="net", library="lib", source="w.pth")
+
+
+def test_all_goes_in_and_the_rest_is_named():
+    given, target = net(), net()
+    state = given.half().state_dict() | {"fc.weight": torch.zeros(1)}
+    assert put(target, state) == ["fc.weight"]
+    assert torch.equal(target[0].weight, given[0].weight.float())
+
+
+def test_counts_of_batches_may_be_missing_and_nothing_else():
+    state = net().state_dict()
+    del state["1.num_batches_tracked"]
+    assert put(net(), state) == []
+    del state["1.bias"]
+    with pytest.raises(WeightsError, match=r"1 of 7 weights of net are not in the file, first 1.bias; w.pth; fix: give weights of lib's net"):
+        put(net(), state)
+
+
+def test_another_shape_is_refused():
+    with pytest.raises(WeightsError, match=r"0.bias has shape \(3,\), the network wants \(2,\); w.pth"):
+        put(net(), net().state_dict() | {"0.bias": torch.zeros(3)})
+
+
+def test_colours_for_one_channel_are_summed_and_for_more_repeated_at_the_same_scale():
+    state = net().state_dict() | {"0.weight": torch.tensor([1.0, 2.0, 6.0]).view(1, 3, 1, 1).expand(2, 3, 1, 1)}
+    grey, many = net(1), net(4)
+    put(grey, state)
+    put(many, state)
+    assert grey[0].weight[0].flatten().tolist() == [9.0]
+    assert many[0].weight[0].flatten().tolist() == [0.75, 1.5, 4.5, 0.75]
+
+
+def test_means_of_other_channels_are_the_colours_mean():
+    assert per_channel((0.1, 0.2, 0.6), 3) == (0.1, 0.2, 0.6)
+    assert per_channel((0.1, 0.2, 0.6), 2) == pytest.approx((0.3, 0.3))
+
+
+def test_names_near_a_misspelt_one_are_given():
+    with pytest.raises(ConfigError, match=r"lib has no network 'resnet19'; backbone.name; fix: did you mean resnet18; or elsewhere"):
+        require_name("resnet19", ["resnet18", "vgg"], library="lib", also="or elsewhere")
+    with pytest.raises(ConfigError, match=r"fix: see lib's list$"):
+        require_name("qqqq", ["resnet18"], library="lib")
+
+
+def test_a_failed_download_is_one_line():
+    def fail():
+        raise OSError("no network\nand more")
+
+    with pytest.raises(WeightsError, match=r"no pretrained weights of net from the hub: no network; backbone.weights=hub; fix: connect, or"):
+        fetched("net", fail)

@@ -1,0 +1,45 @@
+"""confusion.json: of each split the latest matrix, a row a line."""
+
+import json
+from types import SimpleNamespace
+
+import torch
+
+from segexp.callbacks.confusion import ConfusionFile
+from segexp.callbacks.evaluation import RunInfo
+from segexp.metrics.boundary import BoundaryMetrics
+from segexp.metrics.semantic import SemanticMetrics
+from segexp.metrics.several import Metrics
+from segexp.types import ClassInfo, DataSpec, Prediction, Targets
+
+SPEC = DataSpec((ClassInfo("sky"), ClassInfo("straße")), frozenset({"semantic"}))
+
+
+def evaluated(truth, predicted, **parts):
+    """A task whose metrics have been computed."""
+    metrics = Metrics(parts or {"semantic": SemanticMetrics(SPEC), "boundary": BoundaryMetrics(SPEC)})
+    pair = (torch.tensor([x], dtype=torch.uint8) for x in (predicted, truth))
+    metrics.update([metrics.measure(Prediction(semantic=next(pair)), Targets(semantic=next(pair)))])
+    metrics.compute()
+    return SimpleNamespace(metrics=metrics)
+
+
+def test_the_latest_of_each_split_is_kept(tmp_path):
+    callback, rank = ConfusionFile(RunInfo(tmp_path, None)), SimpleNamespace(is_global_zero=True)
+    callback.on_validation_end(rank, evaluated([0, 0, 0], [0, 1, 1]))
+    callback.on_test_end(rank, evaluated([1, 1, 255], [1, 0, 0]))
+    callback.on_validation_end(rank, evaluated([0, 0, 1], [0, 1, 1]))
+    text = (tmp_path / "confusion.json").read_text()
+    classes = ["sky", "straße"]
+    assert json.loads(text) == {
+        "val": {"classes": classes, "counts": [[1, 1], [0, 1]]},
+        "test": {"classes": classes, "counts": [[0, 0], [1, 1]]},
+    }
+    assert len(text.splitlines()) == 2 + 2 * 3
+
+
+def test_one_rank_writes_and_other_metrics_have_none(tmp_path):
+    callback = ConfusionFile(RunInfo(tmp_path, None))
+    callback.on_test_end(SimpleNamespace(is_global_zero=False), evaluated([0], [0]))
+    callback.on_test_end(SimpleNamespace(is_global_zero=True), evaluated([0], [0], boundary=BoundaryMetrics(SPEC)))
+    assert not (tmp_path / "confusion.json").exists()
