@@ -77,7 +77,7 @@ class Folder:
             print(f"data: reading {len(labels)} masks to find their classes; data.classes or a classes.txt saves this", flush=True)
             found = found_coding(labels, self.ignore)
             written = ", ".join(f"{name}: {found.shown(value[0])}" for name, value in zip(found.names, found.values, strict=True))
-            print(f"data: found '+data.classes={{{written}}}' 'data.ignore=[{','.join(map(found.shown, found.void))}]'", flush=True)
+            print(f"data: found 'data.classes={{{written}}}' 'data.ignore=[{','.join(map(found.shown, found.void))}]'", flush=True)
         return found
 
     @cached_property

@@ -21,7 +21,7 @@ IGNORED = 255  # void by convention, where it isn't a class
 MOST = 254  # classes
 FEW = 8  # so many values are taken for classes however rare they are
 RARE = 1e-3  # share of the pixels
-EXAMPLE = "'+data.classes={background: 0, cell: 1}' or {background: [0,0,0], cell: [255,0,0]}"
+EXAMPLE = "'data.classes={background: 0, cell: 1}' or {background: [0,0,0], cell: [255,0,0]}"
 
 
 @dataclass(frozen=True)

@@ -83,9 +83,10 @@ class DPT(nn.Module):
         self.spec: FeatureSpec = {"semantic": Level(width, STRIDES[0] // 2)}
 
     def forward(self, features: Features) -> Features:
-        x = None
-        for name, bring, fuse in reversed(list(zip(self.levels, self.reassemble, self.fusions, strict=True))):
-            x = fuse(bring(features[name]), x)  # [B,C,h,w] at 32, 16, 8, 4
+        maps = [bring(features[name]) for name, bring in zip(self.levels, self.reassemble, strict=True)]
+        x = self.fusions[-1](maps[-1], None)  # [B,C,h,w]
+        for level, fuse in zip(maps[-2::-1], list(self.fusions)[-2::-1], strict=True):
+            x = fuse(level, x)
         return {"semantic": self.refine(doubled(x))}
 
 

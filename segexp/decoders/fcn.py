@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from segexp.decoders.levels import need
+from segexp.errors import ConfigError
 from segexp.layers.conv import conv_norm_act
 from segexp.types import Features, FeatureSpec, Level
 
@@ -20,6 +21,10 @@ class FCN(nn.Module):
         convs: their number, at least one.
         concat: a last convolution reads their result beside the level itself.
         dropout: probability of dropping a channel of the result.
+
+    Raises:
+        WiringError: the level is missing.
+        ConfigError: no convolution.
     """
 
     def __init__(
@@ -27,6 +32,8 @@ class FCN(nn.Module):
     ) -> None:
         super().__init__()
         need(features, by="FCN", level=level)
+        if convs < 1:
+            raise ConfigError(f"{convs} convolutions", where="decoder.convs", fix="decoder.convs=1, or more")
         self.level, channels = level, features[level].channels
         self.convs = nn.Sequential(*(conv_norm_act(width if i else channels, width, 3) for i in range(convs)))
         self.merge = conv_norm_act(channels + width, width, 3) if concat else None

@@ -65,7 +65,7 @@ class Ladder(NamedTuple):
         return len(self.strides) - len(self.names)
 
 
-def ladder(features: FeatureSpec, levels: Sequence[str] | None, *, by: str, doubling: bool) -> Ladder:
+def ladder(features: FeatureSpec, levels: Sequence[str] | None, *, by: str, doubling: bool, finest: int = 0) -> Ladder:
     """The levels that a U-shaped decoder climbs.
 
     Args:
@@ -74,9 +74,10 @@ def ladder(features: FeatureSpec, levels: Sequence[str] | None, *, by: str, doub
         by: the decoder, as people call it.
         doubling: its steps double the resolution, so that of several levels with one stride (a dilated backbone has
             them) only the deepest is taken.
+        finest: the greatest stride that the first level may have; any unless given.
 
     Raises:
-        WiringError: a level is missing, or the strides jump where they must double.
+        WiringError: a level is missing, the strides jump where they must double, or the first is too coarse.
     """
     names = tuple(levels or features)
     need(features, by=by, levels=names)
@@ -86,12 +87,12 @@ def ladder(features: FeatureSpec, levels: Sequence[str] | None, *, by: str, doub
     while between[0] % 2 == 0 and between[0] > 2:
         between.insert(0, between[0] // 2)
     strides = (1, *between[:-1], *(features[name].stride for name in names))
+    given = "it is given " + ", ".join(f"{name} at {features[name].stride}" for name in levels or features)
+    fix = "decoder=" + "|".join(ANY_STRIDES)
     if doubling and any(deep != 2 * shallow for shallow, deep in pairwise(strides)):
-        raise WiringError(
-            f"{by} needs levels whose strides double",
-            where="it is given " + ", ".join(f"{name} at {features[name].stride}" for name in names),
-            fix="decoder=" + "|".join(ANY_STRIDES),
-        )
+        raise WiringError(f"{by} needs levels whose strides double", where=given, fix=fix)
+    if finest and strides[-len(names)] > finest:
+        raise WiringError(f"{by} needs a level of stride {finest} or less", where=given, fix=fix)
     channels = (0,) * (len(strides) - len(names)) + tuple(features[name].channels for name in names)
     return Ladder(names, strides, channels)
 

@@ -7,6 +7,7 @@ is taken by maps without channels, of which only the size is read. Batches of on
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -78,10 +79,10 @@ def unetplusplus(
     The last step has no skip connection.
 
     Raises:
-        WiringError: a level is missing, or strides jump.
+        WiringError: a level is missing, strides jump, or none is 4 or less.
         ConfigError: a number of widths that can't be.
     """
-    steps = ladder(features, levels, by="U-Net++", doubling=True)
+    steps = ladder(features, levels, by="U-Net++", doubling=True, finest=4)
     channels, stride = climb(steps, widths)
     if len(channels) < 2:
         raise ConfigError("U-Net++ needs two steps up", where=f"decoder.widths=[{','.join(map(str, widths))}]", fix="give one more")
@@ -148,7 +149,7 @@ def manet(
     """
     steps = ladder(features, levels, by="MA-Net", doubling=True)
     channels, stride = climb(steps, widths)
-    inner = MAnetDecoder(list(steps.channels), channels, len(channels), reduction, pab_channels=attention_width)
+    inner: Any = MAnetDecoder(list(steps.channels), channels, len(channels), reduction, pab_channels=attention_width)
     inner.center = PositionAttention(steps.channels[-1], attention_width)
     return SmpDecoder(inner, steps, Level(channels[-1], stride))
 

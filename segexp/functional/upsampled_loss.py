@@ -136,46 +136,48 @@ def _sum(
     total = torch.zeros((), dtype=torch.float64)
     for strip in _strips(logits, target, axis, stride, terms.ignore_index):
         here = None if weights is None else weights[:, strip.start : strip.stop].reshape(-1, 1)
-        shares = _shares(strip, terms, here, classes)
-        total += _value(strip, terms, shares)
+        shares = _shares(strip, terms, here)
+        total += _value(strip, shares)
         if gradient is not None:
-            _add_gradient(gradient, _slope(strip, terms, shares), axis, strip, stride)
+            _add_gradient(gradient, _slope(strip, shares), axis, strip, stride)
     return total.float(), None if gradient is None else gradient.permute(0, 3, 1, 2)
 
 
 class _Shares(NamedTuple):
-    """The weights of a pixel's terms: [N,1] each, 0 where unlabelled."""
+    """The weights of a pixel's terms."""
 
-    own: Tensor  # of its own class
-    others: Tensor | None  # of every class, times the class's weight; None without smoothing
-
-
-def _shares(strip: _Strip, terms: Terms, weights: Tensor | None, classes: int) -> _Shares:
-    own = strip.valid.float() if weights is None else weights * strip.valid
-    others = own * (terms.smoothing / classes) if terms.smoothing else None
-    if terms.class_weights is not None:
-        own = own * terms.class_weights[strip.target]
-    return _Shares(own * (1 - terms.smoothing) if terms.smoothing else own, others)
+    own: Tensor  # [N,1] of its own class; 0 where unlabelled
+    all: Tensor | None  # [N,1] of the whole of `spread`; 0 where unlabelled, None without smoothing
+    spread: Tensor  # [K] of each class in that
 
 
-def _value(strip: _Strip, terms: Terms, shares: _Shares) -> Tensor:
+def _shares(strip: _Strip, terms: Terms, weights: Tensor | None) -> _Shares:
+    classes, ones = strip.log_p.shape[1], strip.valid.float()
+    pixel = ones if weights is None else weights * ones
+    own = pixel if terms.class_weights is None else pixel * terms.class_weights[strip.target]
+    spread = torch.ones(classes) if terms.class_weights is None else terms.class_weights
+    if not terms.smoothing:
+        return _Shares(own, None, spread)
+    return _Shares(own * (1 - terms.smoothing), pixel * (terms.smoothing / classes), spread)
+
+
+def _value(strip: _Strip, shares: _Shares) -> Tensor:
     """The loss of a strip: float64 []."""
     own = strip.log_p.gather(1, strip.target).masked_fill_(~strip.valid, 0)
     value = -(own * shares.own).sum(dtype=torch.float64)
-    if shares.others is not None:
-        spread = strip.log_p if terms.class_weights is None else strip.log_p * terms.class_weights
-        value -= (spread.sum(1, keepdim=True).masked_fill_(~strip.valid, 0) * shares.others).sum(dtype=torch.float64)
+    if shares.all is not None:
+        every = torch.mv(strip.log_p, shares.spread)[:, None].masked_fill_(~strip.valid, 0)
+        value -= (every * shares.all).sum(dtype=torch.float64)
     return value
 
 
-def _slope(strip: _Strip, terms: Terms, shares: _Shares) -> Tensor:
+def _slope(strip: _Strip, shares: _Shares) -> Tensor:
     """The gradient with respect to the logits of each pixel, in place of its log-probabilities: [N,K]."""
-    slope, weights = strip.log_p.exp_(), terms.class_weights
-    if shares.others is None:
+    slope = strip.log_p.exp_()
+    if shares.all is None:
         return slope.mul_(shares.own).scatter_add_(1, strip.target, -shares.own)
-    spread = torch.ones(slope.shape[1]) if weights is None else weights
-    slope.mul_(shares.own + shares.others * spread.sum()).scatter_add_(1, strip.target, -shares.own)
-    return slope.addcmul_(shares.others, spread, value=-1)
+    slope.mul_(shares.own + shares.all * shares.spread.sum()).scatter_add_(1, strip.target, -shares.own)
+    return slope.addcmul_(shares.all, shares.spread, value=-1)
 
 
 def _add_gradient(gradient: Tensor, slope: Tensor, axis: Taps, strip: _Strip, stride: int) -> None:

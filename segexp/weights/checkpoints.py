@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 from segexp.errors import SegexpError, WeightsError
 from segexp.functional.files import read_json, sync_folder, write_atomic, write_json
 
+FALLING = frozenset({"loss", "hd95", "assd", "surface_missing"})  # figures of which less is better
 _NAME = re.compile(r"step-(\d+)(-pending)?")
 
 
@@ -197,13 +198,18 @@ def settle(folder: Path, last: str, monitor: str | None, keep: int = 2) -> None:
 
 def _best(folder: Path, monitor: str | None) -> Path | None:
     """The first of the best by the scores of the records; it is never removed, so that all that count are there."""
-    sign = -1.0 if (monitor or "").endswith("loss") else 1.0
+    sign = -1.0 if _falls(monitor or "") else 1.0
     found: list[tuple[float, Path]] = []
     for path in reversed(listed(folder)):
         with suppress(WeightsError):  # a broken record has no say
             if (score := record_of(path).get("score")) is not None:
                 found.append((sign * score, path))
     return max(found, key=lambda item: item[0])[1] if found else None
+
+
+def _falls(monitor: str) -> bool:
+    """Is less of this figure better? `val/loss`, `val/loss/ce`, `val/hd95/car`."""
+    return monitor.partition("/")[2].partition("/")[0] in FALLING
 
 
 def _prune(folder: Path, keep: int) -> None:

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.overfit [model ...]
 
-Eight classes at 96x128, but for models whose logits have stride 8: 12x16 cells can't follow trees and signs. Logits that
-were fitted to these very scenes without any network reach mIoU 0.915 there, and 0.981 on the four classes that are taken
-instead (0.968 on all eight at stride 4).
+Scenes of 96x128 with five classes: the ragged outlines of trees and the narrow signs and persons are left out, which
+logits at stride 8 (12x16 cells) can't follow. Logits that were fitted to the very scenes, without any network, reach
+mIoU 0.978 at stride 8 and 0.997 at stride 4; with all eight classes they would reach 0.915 and 0.968.
 """
 
 import logging
@@ -19,9 +19,9 @@ from segexp.config import compose
 from segexp.overrides import options
 
 WANTED = 0.95
-SCENES = ["data=shapes", "data.classes=[sky,building,road,sidewalk,car]", "data.train=8", "data.loader.batch_size=4", "data.loader.cache=true", "debug=overfit"]
+CLASSES = "data.classes=[sky,building,road,sidewalk,car]"
+SCENES = ["data=shapes", CLASSES, "data.train=8", "data.loader.batch_size=4", "data.loader.cache=true", "debug=overfit"]
 RECIPE = ["backbone=resnet18", "optimizer.lr=2e-3", "optimizer.weight_decay=0.0", "scheduler.warmup=10", "seed=0"]
-COARSE = []
 EPOCHS, CHECK = 60, 10  # of two steps each; how often mIoU is measured
 
 
@@ -34,11 +34,8 @@ class Learned(Callback):
 
 def overfit(model, *more):
     """Train on the eight scenes: mIoU on them, epochs and seconds until it was enough."""
-    choices = [f"model={model}", *SCENES, *RECIPE, *more]
     began = time.perf_counter()
-    config = compose("train", choices)
-    if config.backbone.output_stride == 8:
-        config = compose("train", [*choices, *COARSE])
+    config = compose("train", [f"model={model}", *SCENES, *RECIPE, *more])
     prepare(config)
     experiment = build(config)
     quiet = {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False, "logger": False}

@@ -17,7 +17,7 @@ LATE = {
     "backbone=torchvision": ["backbone.name=resnet18"],
     "backbone=smp": ["backbone.name=resnet18"],
     "loss=auxiliary": ["head=semantic_aux"],
-    "data=folder": ["data.root=nowhere", "+data.classes={a: 0, b: 1}"],
+    "data=folder": ["data.root=nowhere", "data.classes={a: 0, b: 1}"],
     **{f"backbone={name}": ["decoder.low=c2"] for name in ("convnext_atto", "convnext_tiny", "mit_b0", "vit_tiny")},  # without c1
 }
 PAIRS = sorted(f"{p.parent.name}={p.stem}" for p in conf_dir().glob("*/*.yaml"))

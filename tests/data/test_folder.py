@@ -118,7 +118,7 @@ def test_colours_are_found(tmp_path, capsys):
     assert data.open("train")[0]["semantic"][0, :3].tolist() == [0, 1, 2]
     told = capsys.readouterr().out
     assert "reading 3 masks to find their classes" in told
-    assert "found '+data.classes={color 0-0-0: [0,0,0], color 0-128-0: [0,128,0], color 250-100-180: [250,100,180]}'" in told
+    assert "found 'data.classes={color 0-0-0: [0,0,0], color 0-128-0: [0,128,0], color 250-100-180: [250,100,180]}'" in told
     typed = [line.strip("'") for line in told.splitlines()[-1].partition("found ")[2].split("' '")]
     again = open_dataset(compose("train", ["data=folder", f"data.root={tmp_path}", *typed]))
     assert again.spec == data.spec  # what is told can be typed
@@ -305,7 +305,7 @@ def test_the_fingerprint_sees_a_changed_mask(tmp_path):
 
 
 def test_the_keys_can_be_typed():
-    typed = ["data=folder", "data.root=x", "+data.classes={cat: 1, red dog: [255,0,0]}", "data.ignore=[[0,0,0],7]", "data.suffixes=[.png]"]
+    typed = ["data=folder", "data.root=x", "data.classes={cat: 1, red dog: [255,0,0]}", "data.ignore=[[0,0,0],7]", "data.suffixes=[.png]"]
     section = compose("train", typed).data
     assert json.loads(json.dumps(dict(section.classes), default=list)) == {"cat": 1, "red dog": [255, 0, 0]}
     assert section.loader.batch_size == 8

@@ -175,5 +175,6 @@ def test_missing_data_and_broken_samples_are_named(place, capsys, tmp_path):
     camvid = [o for o in TINY if not o.startswith(("data.height", "data.width", "data.train", "data.val", "data.test"))]
     assert main(["train", *camvid, "data=camvid", f"paths.data={tmp_path}"]) == 1
     err = capsys.readouterr().err
-    assert "labels [42] in 1536 pixels; allowed are 0..10 and 255 (ignored); sample val/0" in err
+    assert "label values that no class has: 42 in 1536 pixels; known are 0..11;" in err
+    assert "valannot/0.png" in err
     assert str(Path("camvid") / "valannot" / "0.png") in err

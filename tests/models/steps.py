@@ -26,7 +26,7 @@ def step(model, backbone, size):
     """One optimizer step on `shapes`: the loss, and of decoder and head the trainable parameters that stayed as they were."""
     height, width = size.split("x")
     scenes = [f"data.height={height}", f"data.width={width}", "data.train=2", f"data.loader.batch_size={SIZES[size]}"]
-    experiment = build(compose("train", [f"model={model}", f"backbone={backbone}", *scenes, "augmentation.jitter=[1.0,1.0]", "scheduler.warmup=0"]))
+    experiment = build(compose("train", [f"model={model}", f"backbone={backbone}", *scenes, "scheduler.warmup=0"]))
     parts = [(name, p) for name, p in experiment.task.model.named_parameters() if p.requires_grad and not name.startswith("backbone.")]
     before = {name: p.detach().clone() for name, p in parts}
     quiet = {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False, "logger": False}

@@ -177,7 +177,7 @@ def weights(folder):
 def ending(folder):
     """What a run ends with, but for what may differ between two ways there: weights, figures, files of records."""
     result = read(folder, "result.json")
-    figures = {name: value for name, value in result.items() if name not in ("seconds", "config")}
+    figures = {name: value for name, value in result.items() if name not in ("seconds", "speed", "config")}
     texts = [(Path(folder) / name).read_text() for name in ("metrics.jsonl", "per_image.jsonl")]
     return {"weights": weights(folder).tolist(), "figures": figures, "records": texts}
 

@@ -217,6 +217,8 @@ def scored(folder, scores):
     [
         ("val/miou", {1: 0.3, 2: 0.9, 3: 0.5}, "step-2"),
         ("val/loss", {1: 0.7, 2: 0.9, 3: 0.5}, "step-3"),
+        ("val/hd95/car", {1: 0.7, 2: 0.9, 3: 0.5}, "step-3"),
+        ("val/iou/loss", {1: 0.7, 2: 0.9, 3: 0.5}, "step-2"),
         ("val/miou", {8: 0.5, 9: 0.5, 10: 0.5}, "step-8"),  # the first of equals, by number rather than by name
         ("val/loss", {8: 0.5, 9: 0.5, 10: 0.6}, "step-8"),
         ("val/miou", {1: -0.5, 2: None, 3: -0.6}, "step-1"),  # one without a score isn't one of 0
