@@ -35,12 +35,14 @@ types: $(READY)  ## static types
 wheel: $(READY)  ## build, install into an empty environment, run one step away from the checkout
 	$(BIN)/python -m tests.wheel
 
-bench: $(READY)  ## timings: framework overhead, start, sweeps, checkpoints; camvid with SEGEXP_SHARED
+bench: $(READY)  ## timings: framework overhead, start, sweeps, checkpoints, kernels; camvid with SEGEXP_SHARED
 	$(BIN)/python -m tests.benchmarks.overhead
 	$(BIN)/python -m tests.benchmarks.start
 	$(BIN)/python -m tests.benchmarks.launch
 	$(BIN)/python -m tests.benchmarks.checkpoint
+	$(BIN)/python -m tests.benchmarks.kernels
 	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.camvid
+	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.pipeline
 
 soak: $(READY)  ## the proof that nothing is lost: hundreds of kills, stops and starts, one result; goes on where it was stopped
 	$(ONE_THREAD) $(BIN)/python -m tests.soak

@@ -228,5 +228,5 @@ def test_compose_checks_first(shipped):
 def test_a_null_key_takes_a_dict_and_a_section_only_its_keys():
     classes = compose("train", ["data=folder", "data.root=x", "data.classes={cat: 1, dog: [255,0,0]}"]).data.classes
     assert classes == {"cat": 1, "dog": [255, 0, 0]}
-    with pytest.raises(ConfigError, match="there is no key trainer.max_epoch; .*did you mean trainer.max_epochs"):
+    with pytest.raises(ConfigError, match=r"there is no key trainer\.max_epoch; .*did you mean trainer.max_epochs"):
         compose("train", ["trainer={max_epoch: 1}"])

@@ -27,7 +27,8 @@ class Progress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.shown = time.monotonic()
-        self.watch = next(callback.training for callback in trainer.callbacks if isinstance(callback, Speed))
+        callbacks: Any = trainer.callbacks  # ty: ignore[missing-attribute]
+        self.watch = next(callback.training for callback in callbacks if isinstance(callback, Speed))
         self.first = trainer.global_step  # of this process; more than 0 where a run goes on
         self.total = int(trainer.estimated_stepping_batches)
         if sys.stdout.isatty():

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from segexp.data.labelled import LabelledFiles, ValueTable, fingerprint
+from segexp.data.palette import voc_color
 from segexp.errors import ConfigError
-from segexp.functional.palette import distinct_colors
 from segexp.types import ClassInfo, DataSpec
 
 # the first name of each line of objectInfo150.txt, in its order
@@ -30,7 +30,7 @@ FOLDERS = {"train": "images/training", "val": "images/validation", "test": "rele
 class ADE20K:
     """Pictures in `images/{training,validation}/`, labels of the same name in `annotations/`; `release_test/testing/` has no labels.
 
-    In the files 0 is whatever is none of the classes (ignored) and class i has the value i + 1. The colours are ours. No
+    In the files 0 is whatever is none of the classes (ignored) and class i has the value i + 1. The colours are VOC's. No
     class is marked as a thing: the benchmark is one of class maps.
 
     Args:
@@ -38,7 +38,7 @@ class ADE20K:
     """
 
     spec = DataSpec(
-        tuple(ClassInfo(name, color=color) for name, color in zip(NAMES, distinct_colors(len(NAMES)), strict=True)),
+        tuple(ClassInfo(name, color=voc_color(value)) for value, name in enumerate(NAMES, 1)),
         frozenset({"semantic"}),
         values=tuple(range(1, len(NAMES) + 1)),
     )

@@ -10,7 +10,7 @@ from segexp.types import Size
 
 WORKING_SET = 2**21  # values that a step works on: they stay in the processor's cache, and kernels take about a millisecond
 FEW = 2**19  # upsampled values up to which the plain form is as fast
-MOST_MIXED = 0.6  # share of mixed cells up to which they are looked at one by one
+MOST_MIXED = 0.9  # share of mixed cells up to which they are looked at one by one
 
 
 def largest(planes: Tensor) -> Tensor:
