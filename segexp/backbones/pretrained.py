@@ -51,9 +51,7 @@ def fetched(name: str, fetch: Callable[[], dict[str, Tensor]]) -> dict[str, Tens
         ) from error
 
 
-def fill(
-    net: nn.Module, state: dict[str, Tensor], *, name: str, library: str, source: str, alias: Callable[[str], str] = str
-) -> list[str]:
+def fill(net: nn.Module, state: dict[str, Tensor], *, name: str, library: str, source: str, alias: Callable[[str], str] = str) -> list[str]:
     """Copy weights into a network; all of it must be found, only a classifier may be left over.
 
     Args:

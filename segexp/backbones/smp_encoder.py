@@ -14,6 +14,8 @@ from segexp.backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD, fetched, fi
 from segexp.errors import ConfigError
 from segexp.types import DataSpec, Features, FeatureSpec, Level
 
+ENCODERS: dict[str, Any] = smp.encoders.encoders
+
 # where the published weights want other colours than ImageNet's; the library keeps them on the hub, next to the weights
 COLOURS = {
     "inception": ((0.5,) * 3, (0.5,) * 3),
@@ -43,7 +45,7 @@ class SmpEncoder(nn.Module):
     def __init__(self, data: DataSpec, *, name: str, output_stride: int = 16, weights: str | None = None, drop_path: float = 0.0) -> None:
         super().__init__()
         self.name, self.weights = name, weights
-        require_name(name, smp.encoders.encoders, library="segmentation-models-pytorch", also="or backbone=timm for timm's")
+        require_name(name, ENCODERS, library="segmentation-models-pytorch", also="or backbone=timm for timm's")
         make = partial(_create, name, data.in_channels, drop_path)
         calls = observe(on_meta(make), data.in_channels)
         self.net = made(make)
@@ -65,7 +67,7 @@ class SmpEncoder(nn.Module):
         Raises:
             WeightsError: they can't be fetched.
         """
-        offered = list(smp.encoders.encoders[self.name]["pretrained_settings"])
+        offered = list(ENCODERS[self.name]["pretrained_settings"])
         chosen = "imagenet" if "imagenet" in offered else offered[0]
         return fetched(self.name, lambda: smp.encoders.get_encoder(self.name, weights=chosen).state_dict())
 
@@ -75,7 +77,7 @@ class SmpEncoder(nn.Module):
 
 
 def _create(name: str, in_channels: int, drop_path: float) -> Any:
-    entry = smp.encoders.encoders[name]
+    entry = ENCODERS[name]
     options = copy.deepcopy(entry["params"])
     if "drop_path_rate" in options:
         options["drop_path_rate"] = drop_path

@@ -19,6 +19,7 @@ from segexp.functional.resize import Taps, mixed_rows, taps, to_size, widened
 
 WORKING_SET = 2**21  # values of a strip: it stays in the processor's cache, and kernels take about a millisecond
 FUSED_FROM = 2**20  # upsampled values of a batch from which the fused form is the faster one...
+CHOSEN_FROM = 2**23  # ... or this many where it goes over the pixels twice, to choose some of them...
 FUSED_CLASSES = 16  # ... given so many classes: it works on vectors of classes, which fewer leave half empty
 Choose = Callable[[Tensor], Tensor]
 
@@ -56,7 +57,7 @@ def summed_cross_entropy(logits: Tensor, target: Tensor, stride: int, terms: Ter
     Raises:
         SegexpError: in a backward pass through the fused form that asks for a graph of its own.
     """
-    if fused and is_fused(logits, target, stride):
+    if fused and is_fused(logits, target, stride, terms):
         with torch.autocast("cpu", enabled=False):
             return _Fused.apply(logits.float(), target, stride, terms, torch.is_grad_enabled() and logits.requires_grad)
     full = to_size(logits, stride, tuple(target.shape[-2:])).float()  # [B,K,H,W]
@@ -71,10 +72,12 @@ def summed_cross_entropy(logits: Tensor, target: Tensor, stride: int, terms: Ter
     return (losses * terms.choose(losses.detach())).sum() if terms.choose else losses
 
 
-def is_fused(logits: Tensor, target: Tensor, stride: int) -> bool:
+def is_fused(logits: Tensor, target: Tensor, stride: int, terms: Terms) -> bool:
     """Whether the fused form is the faster one: on a CPU, for many classes, for a batch that doesn't fit into its cache."""
     classes = logits.shape[1]
-    return logits.device.type == "cpu" and stride > 1 and classes >= FUSED_CLASSES and classes * target.numel() >= FUSED_FROM
+    if logits.device.type != "cpu" or stride == 1 or classes < FUSED_CLASSES:
+        return False
+    return classes * target.numel() >= (CHOSEN_FROM if terms.choose else FUSED_FROM)
 
 
 class _Fused(torch.autograd.Function):

@@ -65,7 +65,7 @@ def test_the_hub_without_network_fails_in_one_line(monkeypatch):
 
 
 def test_refusals_say_what_would_do():
-    with pytest.raises(ConfigError, match=r"has no network 'mit_b9'; backbone.name; fix: did you mean mit_b.*; or backbone=timm for timm's"):
+    with pytest.raises(ConfigError, match=r"has no network 'mit_b9'; .*; fix: did you mean mit_b.*; or backbone=timm for timm's"):
         SmpEncoder(RGB, name="mit_b9")
-    with pytest.raises(ConfigError, match=r"mit_b0 can't have output stride 16: attention over tokens has no dilation; .*output_stride=32$"):
+    with pytest.raises(ConfigError, match=r"mit_b0 can't have output stride 16: attention over tokens has no dilation; .*stride=32$"):
         SmpEncoder(RGB, name="mit_b0", output_stride=16)

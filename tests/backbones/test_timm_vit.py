@@ -13,7 +13,8 @@ GREY = DataSpec((ClassInfo("a"),), frozenset({"semantic"}), in_channels=1)
 
 
 @pytest.mark.parametrize(
-    ("name", "stride", "width"), [("vit_tiny_patch16_224", 16, 192), ("vit_small_patch14_dinov2", 14, 384), ("vit_small_patch16_dinov3", 16, 384)]
+    ("name", "stride", "width"),
+    [("vit_tiny_patch16_224", 16, 192), ("vit_small_patch14_dinov2", 14, 384), ("vit_small_patch16_dinov3", 16, 384)],
 )
 def test_four_levels_at_the_stride_of_the_patches(name, stride, width):
     with torch.device("meta"):
@@ -54,7 +55,9 @@ def test_every_parameter_is_reached_from_a_level():
 
 
 def test_refusals_say_what_would_do():
-    with pytest.raises(ConfigError, match=r"the patches of vit_tiny_patch16_224 have the side 16, .* stride 8; .*; fix: backbone.output_stride=16"):
+    with pytest.raises(
+        ConfigError, match=r"the patches of vit_tiny_patch16_224 have the side 16, .* stride 8; .*; fix: backbone.output_stride=16"
+    ):
         TimmViT(RGB, name="vit_tiny_patch16_224", output_stride=8)
     with pytest.raises(ConfigError, match=r"timm's resnet18 is no plain vision transformer .*; fix: backbone=timm .* vit_tiny_patch16_224"):
         TimmViT(RGB, name="resnet18")

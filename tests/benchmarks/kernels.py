@@ -64,15 +64,14 @@ def counts(rounds=15):
     checked, unchecked = (MulticlassJaccardIndex(CLASSES, ignore_index=255, validate_args=v) for v in (True, False))
     checked.update(predicted, truth)
     assert torch.equal(checked.confmat, confusion_matrix(*small, CLASSES, 255))
-    for name, labels in (("uint8", small), ("int64", (predicted, truth))):
-        found = paired(
-            rounds,
-            checked=lambda labels=labels: checked.update(*labels),
-            unchecked=lambda labels=labels: unchecked.update(*labels),
-            ours=lambda labels=labels: confusion_matrix(*labels, CLASSES, 255),
-        )
-        row(f"counts, {name} labels", found["checked"], found["ours"], ">= 20" if name == "uint8" else "")
-        row(f"counts, {name} labels, validate_args=False", found["unchecked"], found["ours"], ">= 5" if name == "uint8" else "")
+    for theirs in ((predicted, truth), small):
+        forms = {"checked": lambda x=theirs: checked.update(*x), "unchecked": lambda x=theirs: unchecked.update(*x)}
+        found = paired(rounds, **forms, ours=lambda: confusion_matrix(*small, CLASSES, 255))
+        kind = str(theirs[0].dtype).removeprefix("torch.")
+        row(f"counts, uint8 labels; peer {kind}", found["checked"], found["ours"], ">= 20")
+        row(f"counts, uint8 labels; peer {kind}, validate_args=False", found["unchecked"], found["ours"], ">= 5")
+    wide = paired(rounds, peer=lambda: checked.update(predicted, truth), ours=lambda: confusion_matrix(predicted, truth, CLASSES, 255))
+    row("counts, int64 labels", wide["peer"], wide["ours"], "")
     logits = torch.randn(1, CLASSES, *SIZE)
     found = paired(
         rounds // 3,

@@ -15,6 +15,7 @@ WEIGHTS = torch.linspace(0.2, 3, 17)
 def small_steps(monkeypatch):
     """Small batches through the fused form, cut into several strips."""
     monkeypatch.setattr(upsampled_loss, "FUSED_FROM", 0)
+    monkeypatch.setattr(upsampled_loss, "CHOSEN_FROM", 0)
     monkeypatch.setattr(upsampled_loss, "WORKING_SET", 12_000)
 
 
@@ -37,7 +38,7 @@ def torch_says(logits, target, stride, *, weight=None, smoothing=0.0, pixels=Non
 
 
 def fused_says(logits, target, stride, terms):
-    assert is_fused(logits, target, stride)
+    assert is_fused(logits, target, stride, terms)
     logits = logits.clone(memory_format=torch.preserve_format).requires_grad_()
     total = summed_cross_entropy(logits, target, stride, terms)
     total.backward()
@@ -155,11 +156,15 @@ def test_autocast_computes_in_float32():
 
 def test_where_the_plain_form_is_taken(monkeypatch):
     logits, target, _ = case()
-    assert not is_fused(logits, target, 1)  # nothing to upsample
-    assert not is_fused(logits[:, :15], target, 4)  # too few classes
-    assert not is_fused(logits.to("meta"), target, 4)
+    terms, chosen = Terms(255), Terms(255, choose=torch.ones_like)
+    assert not is_fused(logits, target, 1, terms)  # nothing to upsample
+    assert not is_fused(logits[:, :15], target, 4, terms)  # too few classes
+    assert not is_fused(logits.to("meta"), target, 4, terms)
+    monkeypatch.setattr(upsampled_loss, "CHOSEN_FROM", 17 * target.numel() + 1)
+    assert is_fused(logits, target, 4, terms)
+    assert not is_fused(logits, target, 4, chosen)  # a batch too small for two passes
     monkeypatch.setattr(upsampled_loss, "FUSED_FROM", 17 * target.numel() + 1)
-    assert not is_fused(logits, target, 4)  # a small batch
+    assert not is_fused(logits, target, 4, terms)  # a small batch
 
 
 def test_only_the_gradient_at_the_size_of_the_logits_is_kept():

@@ -23,7 +23,13 @@ QUICK = ["debug=fast", "data.limit=8", "trainer.accelerator=cpu"]
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
+    rng = np.random.default_rng(0)
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(folder / "street.png")
+    for kind in ("images", "masks"):
+        (folder / "mine" / kind).mkdir(parents=True)
+        for i in range(40):
+            picture = rng.integers(0, 256, (40, 60, 3)) if kind == "images" else rng.integers(0, 2, (40, 60))
+            Image.fromarray(picture.astype(np.uint8)).save(folder / "mine" / kind / f"{i}.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert main(["train", *QUICK, "name=first"]) == 0
@@ -42,7 +48,7 @@ def test_command_runs(place, line):
     if "paths.data=" in line and not SHARED.is_dir():
         pytest.skip("needs the shared data (SEGEXP_SHARED or ../shared)")
     (run,) = (place / "outputs" / "first").iterdir()
-    for name, value in (("<run>", run), ("<folder>", SHARED), ("<pictures>", place / "street.png")):
+    for name, value in (("<run>", run), ("<your-folder>", place / "mine"), ("<folder>", SHARED), ("<pictures>", place / "street.png")):
         line = line.replace(name, str(value))
     arguments = shlex.split(line)[1:]
     if arguments[0] == "train":

@@ -104,7 +104,7 @@ def test_images_of_a_batch_add_up(options):
     ids=str,
 )
 def test_the_fused_form_is_the_plain_one(options, monkeypatch):
-    monkeypatch.setattr(upsampled_loss, "FUSED_FROM", 0)
+    monkeypatch.setattr(upsampled_loss, "CHOSEN_FROM", 0)
     rng = torch.Generator().manual_seed(1)
     logits = 2 * torch.randn(2, 17, 9, 12, generator=rng)
     maps = [torch.randint(0, 17, (33, 45), generator=rng) for _ in range(2)]

@@ -96,7 +96,12 @@ class Holder(nn.Module):
 
 def test_what_is_frozen_is_named():
     model = Holder()
-    assert freeze_stages(model, freeze=1, norm_eval=False) == ["backbone.n.bias", "backbone.n.weight", "backbone.x.bias", "backbone.x.weight"]
+    assert freeze_stages(model, freeze=1, norm_eval=False) == [
+        "backbone.n.bias",
+        "backbone.n.weight",
+        "backbone.x.bias",
+        "backbone.x.weight",
+    ]
     assert model.still == ("backbone.n",)
     assert freeze_stages(Holder(), freeze=0, norm_eval=False) == []
     held = Holder()
