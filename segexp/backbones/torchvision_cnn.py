@@ -69,7 +69,7 @@ class TorchvisionCNN(nn.Module):
         Raises:
             WeightsError: there are none, or they can't be fetched.
         """
-        return fetched(self.name, lambda: dict(models.get_model_weights(self.name).DEFAULT.get_state_dict(progress=False, check_hash=True)))
+        return fetched(self.name, lambda: dict(_published(self.name).get_state_dict(progress=False, check_hash=True)))
 
     def load(self, state: dict[str, Tensor], source: str) -> list[str]:
         """Copy weights under torchvision's names; see `segexp.backbones.pretrained.fill`."""
@@ -97,10 +97,15 @@ def _no_levels(name: str) -> ConfigError:
     )
 
 
+def _published(name: str) -> Any:
+    weights: Any = models.get_model_weights(name)
+    return weights.DEFAULT
+
+
 def _colours(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of the images that the default weights were trained on."""
     try:
-        preset = models.get_model_weights(name).DEFAULT.transforms()
+        preset = _published(name).transforms()
         return tuple(preset.mean), tuple(preset.std)
     except (AttributeError, ValueError):  # without weights
         return IMAGENET_MEAN, IMAGENET_STD

@@ -52,6 +52,10 @@ CHECKS: Mapping[str, Check] = {
     "determinism": _one_of("order", "strict"),
     "trainer.on_oom": _one_of("error", "halve"),
     "trainer.skip_nonfinite": _whole(0),
+    "trainer.compile": _FLAG,
+    "trainer.sync_batchnorm": _FLAG,
+    "backbone.freeze": _whole(0),
+    "backbone.norm_eval": _FLAG,
     "trainer.max_epochs": _LIMIT,
     "trainer.max_steps": _LIMIT,
     "trainer.accumulate_grad_batches": _whole(1),
@@ -63,6 +67,10 @@ CHECKS: Mapping[str, Check] = {
     "data.loader.batch_size": _whole(1),
     "data.loader.eval_batch_size": _whole(1),
     "data.limit": _whole(1, none=True),
+    "data.folds": _whole(2, none=True),
+    "data.fold": _whole(0),
+    "data.fold_seed": _whole(0),
+    "data.sampling": _one_of("uniform", "balanced"),
 }
 
 
