@@ -26,6 +26,7 @@ def largest(planes: Tensor) -> Tensor:
     if planes.device.type != "cpu" or len(planes) > 2**15:
         return planes.argmax(0).to(kind)
     dtype = torch.uint8 if len(planes) <= 256 else torch.int16
+    planes = planes.detach()  # what is written in place has no gradient
     best = planes[0].clone(memory_format=torch.contiguous_format)
     index = torch.zeros(best.shape, dtype=dtype)
     for number, plane in enumerate(planes[1:], 1):
@@ -53,6 +54,7 @@ def upsampled_argmax(logits: Tensor, stride: int, size: Size, original: Size | N
     """
     height, width = original or size
     ratios = scales(stride, size, (height, width))
+    logits = logits.detach()
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
     few = len(logits) * height * width <= FEW

@@ -83,7 +83,12 @@ def is_fused(logits: Tensor, target: Tensor, stride: int, terms: Terms) -> bool:
 class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits: Tensor, target: Tensor, stride: int, terms: Terms, with_gradient: bool) -> Tensor:  # noqa: ANN001
-        weights = None if terms.choose is None else terms.choose(_losses(logits, target, stride, terms.ignore_index))
+        weights = None
+        if terms.choose is not None:
+            losses = _losses(logits, target, stride, terms.ignore_index)
+            weights = terms.choose(losses)
+            if not with_gradient:
+                return (losses * weights).sum(dtype=torch.float64).float()
         total, gradient = _sum(logits, target, stride, terms, weights, with_gradient)
         if with_gradient:
             ctx.save_for_backward(gradient)

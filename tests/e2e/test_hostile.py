@@ -95,9 +95,9 @@ TARGETS = [
     ),
 ]
 ALIASES = [
-    "segexp.data.camvid.hashlib.sys.modules.clear",
+    "segexp.data.labelled.hashlib.sys.modules.clear",
     "segexp.data.camvid.Path.write_text",
-    "segexp.data.camvid.torch.load",
+    "segexp.data.labelled.torch.load",
     "segexp.callbacks.checkpoint.torch.load",
     "segexp.callbacks.checkpoint.os.system",
     "segexp.callbacks.checkpoint.write",

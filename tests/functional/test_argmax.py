@@ -106,3 +106,12 @@ def test_mixed_cells_by_hand():
     # gaps across: left of the first centre, 0-0, 0-1, right of the last
     assert mixed_cells(classes, rows, columns).tolist() == [[False, False, True, False]] * 3
     assert mixed_cells(classes, rows, taps(6, 3, 4.0)).shape == (3, 2)  # the right half is cut away
+
+
+@pytest.mark.parametrize("share", [-1.0, 1.0], ids=["strips", "cells"])
+def test_logits_in_training_are_taken_too(share, monkeypatch):
+    monkeypatch.setattr(argmax, "MOST_MIXED", share)
+    logits = torch.randn(5, 12, 15, generator=torch.Generator().manual_seed(0))
+    found = upsampled_argmax(logits.clone().requires_grad_(), 4, (48, 60))
+    assert torch.equal(found, upsampled_argmax(logits, 4, (48, 60)))
+    assert torch.equal(largest(logits.clone().requires_grad_()), largest(logits))

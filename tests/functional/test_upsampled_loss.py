@@ -116,12 +116,15 @@ def test_the_gradient_scales_with_what_follows_and_is_kept_for_a_second_pass():
     assert torch.allclose(first, 3 * second)
 
 
-def test_without_gradient_the_value_is_the_same():
+@pytest.mark.parametrize(
+    "terms", [Terms(255), Terms(255, WEIGHTS, 0.1), Terms(255, choose=lambda losses: (losses > 2) * 0.5)], ids=["", "weighted", "chosen"]
+)
+def test_without_gradient_the_value_is_the_same(terms):
     logits, target, stride = case()
     with torch.no_grad():
-        value = summed_cross_entropy(logits.clone().requires_grad_(), target, stride, Terms(255))
+        value = summed_cross_entropy(logits.clone().requires_grad_(), target, stride, terms)
     assert not value.requires_grad
-    assert value.item() == fused_says(logits, target, stride, Terms(255))[0]
+    assert value.item() == pytest.approx(fused_says(logits, target, stride, terms)[0], rel=1e-6)
 
 
 def test_two_passes_give_the_same_bits():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from segexp.build import stages
 from segexp.config import complete, compose, make, plugin_folders, session
 from segexp.errors import ConfigError
 from segexp.functional.keys import generator
@@ -108,7 +109,7 @@ def test_a_broken_entry_point_names_its_distribution(tmp_path, monkeypatch, valu
 def test_its_parts_keep_the_contracts(mylab):
     config = compose("train", CHOICES)
     data = make({"_target_": config.data._target_, "size": 40, "length": 3})
-    backbone, loss = (complete(make(config[name]), data.spec) for name in ("backbone", "loss"))
+    backbone, loss = (complete(stages(config)[name], data.spec) for name in ("backbone", "loss"))
     features = backbone(torch.zeros(2, 3, 64, 96))
     assert {name: (level.channels, 64 // level.stride) for name, level in backbone.spec.items()} == {
         name: (x.shape[1], x.shape[2]) for name, x in features.items()

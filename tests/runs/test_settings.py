@@ -26,6 +26,10 @@ CASES = {  # key -> (wrong values, right ones)
     "determinism": (["loose", True, None], ["order", "strict"]),
     "trainer.on_oom": (["half", None], ["error", "halve"]),
     "trainer.skip_nonfinite": ([-1, 0.5, True], [0, 3]),
+    "trainer.compile": (["no", 1, None], [True, False]),
+    "trainer.sync_batchnorm": (["no", 0, None], [True, False]),
+    "backbone.freeze": ([-1, 1.5, None, True], [0, 2]),
+    "backbone.norm_eval": (["no", 0, None], [True, False]),
     "trainer.max_epochs": ([0, -2, 2.5, "many", True], [1, -1, None]),
     "trainer.max_steps": ([0, -2, 2.5, False], [1, -1, None]),
     "trainer.accumulate_grad_batches": ([0, 0.5, None], [1, 4]),
@@ -37,6 +41,10 @@ CASES = {  # key -> (wrong values, right ones)
     "data.loader.batch_size": ([0, 2.0, None], [1, 8]),
     "data.loader.eval_batch_size": ([0, "8"], [1, 8]),
     "data.limit": ([0, -1, True], [1, None]),
+    "data.folds": ([1, 0, 2.5, True], [None, 2, 5]),
+    "data.fold": ([-1, None, 0.5], [0, 4]),
+    "data.fold_seed": ([-1, None, "a"], [0, 7]),
+    "data.sampling": (["even", None, True], ["uniform", "balanced"]),
 }
 
 

@@ -9,6 +9,6 @@ FIGURE = {0: "error", 1: "memory", 2: "exit_0", 3: "segfault", 4: "kill_once"}  
 class Faulty(CrossEntropy):
     """Args as of a cross-entropy, and `fault`: a name, or a number to look up in `FIGURE`."""
 
-    def __init__(self, data, *, weight=1.0, class_weights=None, label_smoothing=0.0, fault="fine"):
+    def __init__(self, data, *, weight=1.0, class_weights=None, label_smoothing=0.0, fused=True, fault="fine"):
         getattr(faults, FIGURE.get(fault, "fine") if isinstance(fault, int) else fault)()
-        super().__init__(data, weight=weight, class_weights=class_weights, label_smoothing=label_smoothing)
+        super().__init__(data, weight=weight, class_weights=class_weights, label_smoothing=label_smoothing, fused=fused)
