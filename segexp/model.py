@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segexp.types import Features, Prediction, Sizes, Targets
+from segexp.types import Features, Prediction, Sizes, Targets, alike
 
 
 class Model(nn.Module):
@@ -47,7 +47,8 @@ class Model(nn.Module):
         """Images float32 [B,C,H,W] in [0, 1] to what the head reads: the decoder's levels, and the backbone's beside them.
 
         Images are normalised, then padded with zeros (the mean colour) to a multiple of `backbone.pad_to`; what lies
-        beyond an image's valid size becomes zero too, so that the batch it came in doesn't matter.
+        beyond an image's valid size becomes zero too. What is pooled over the whole image still sees it: predictions are
+        made of images of one size (`Batch.of_one_size`).
         """
         x = (images - self.mean) / self.std
         height, width = images.shape[-2:]
@@ -74,7 +75,12 @@ class Model(nn.Module):
     def predict(self, images: Tensor, sizes: Sizes | None = None, original_sizes: Sizes | None = None) -> list[Prediction]:
         """Predictions for float32 images [B,C,H,W] in [0, 1], one per image, at `original_sizes` (the images' own unless given)."""
         sizes = sizes or (tuple(images.shape[-2:]),) * len(images)
-        return self.postprocess(self.output(images, sizes), sizes, original_sizes or sizes)
+        found: dict[int, Prediction] = {}
+        for (height, width), members in alike(sizes).items():  # of one size, so that none is padded
+            cut, valid = images[members, :, :height, :width], ((height, width),) * len(members)
+            originals = tuple((original_sizes or sizes)[i] for i in members)
+            found |= dict(zip(members, self.postprocess(self.output(cut, valid), valid, originals), strict=True))
+        return [found[i] for i in range(len(images))]
 
     def stages(self) -> Sequence[tuple[str, Any]]:
         """The stages by name, in the order that data flow."""

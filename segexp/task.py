@@ -137,20 +137,30 @@ class Task(LightningModule):
 
     def _evaluate(self, batch: Batch) -> Evaluated:
         self.shape, self.evaluates = tuple(batch.images.shape), True
+        for name, count in batch.counts.items():
+            self.counts[name] = self.counts.get(name, 0) + count
+        found: dict[int, tuple[Prediction, Record]] = {}
+        for members, part in batch.of_one_size():
+            found |= dict(zip(members, self._measured(part), strict=True))
+        predictions, records = zip(*(found[i] for i in range(len(batch.ids))), strict=True)
+        self.metrics.update(list(records))
+        return Evaluated(list(predictions), list(records))
+
+    def _measured(self, batch: Batch) -> list[tuple[Prediction, Record]]:
+        """Predict images of one size and measure each; adds up what the losses give."""
         features = self.model.features(batch.images, batch.sizes)
         output = self.model.head(features, batch.sizes, batch.targets)
         for name, value in self.loss(output, batch).items():
             self.sums[name] = self.sums.get(name, 0) + value.double()
-            self.counts[name] = self.counts.get(name, 0) + batch.counts.get(name, 1.0)  # without a count: the mean over batches
+            if name not in batch.counts:  # its mean over what is predicted together
+                self.counts[name] = self.counts.get(name, 0) + 1.0
         if self.model.protocol is not None:
             output = self.model.output(batch.images, batch.sizes)
         elif self.model.head.needs:  # it read the targets: once more without them
             output = self.model.head(features, batch.sizes)
         predictions = self.model.postprocess(output, batch.sizes, batch.original_sizes)
         predictions = [complete(p, self.metrics.needs, self.data) for p in predictions]
-        records = [self.metrics.measure(p, t) for p, t in zip(predictions, batch.truth, strict=True)]
-        self.metrics.update(records)
-        return Evaluated(predictions, records)
+        return [(p, self.metrics.measure(p, t)) for p, t in zip(predictions, batch.truth, strict=True)]
 
     def _reset(self) -> None:
         self.metrics.reset()

@@ -141,6 +141,31 @@ class Batch:
     def pin_memory(self) -> Batch:
         return map_tensors(self, torch.Tensor.pin_memory)
 
+    def of_one_size(self) -> list[tuple[list[int], Batch]]:
+        """The images of each valid size as a batch without padding, with their numbers: what one predicts doesn't depend on the others."""
+        return [(members, self._part(members, size)) for size, members in alike(self.sizes).items()]
+
+    def _part(self, members: list[int], size: Size) -> Batch:
+        if len(members) == len(self.ids) and size == tuple(self.images.shape[-2:]):
+            return self
+        return Batch(
+            images=self.images[members, :, : size[0], : size[1]],
+            sizes=(size,) * len(members),
+            original_sizes=tuple(self.original_sizes[i] for i in members),
+            targets=[self.targets[i] for i in members],
+            truth=[self.truth[i] for i in members if self.truth],
+            ids=tuple(self.ids[i] for i in members),
+            counts=self.counts,
+        )
+
+
+def alike(sizes: Sizes) -> dict[Size, list[int]]:
+    """Which images have which size."""
+    found: dict[Size, list[int]] = {}
+    for number, size in enumerate(sizes):
+        found.setdefault(tuple(size), []).append(number)
+    return found
+
 
 def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Apply `change` to every tensor in a dataclass, list, tuple or dict of them; all else stays."""

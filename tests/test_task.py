@@ -9,8 +9,10 @@ import torch
 from segexp.build import build, chain, stages, trainer
 from segexp.callbacks.evaluation import RunInfo
 from segexp.config import compose
+from segexp.datamodule import Item, collate, to_float
 from segexp.errors import ConfigError, NonFiniteLossError, StoppedError, WiringError
 from segexp.task import scale, totals
+from segexp.types import Targets
 from segexp.weights.load import read_state
 from tests.runs.planned import Planned, folder_of, hurry, poisons, read, run, signals, weights
 
@@ -86,6 +88,36 @@ def test_validation_loss_is_the_sum_over_the_count_of_the_whole_set(tmp_path):
     one = fit(tmp_path / "a", "data.loader.eval_batch_size=1")[0].task.figures["val"]
     three = fit(tmp_path / "b", "data.loader.eval_batch_size=3")[0].task.figures["val"]
     assert one["loss"] == pytest.approx(three["loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("model", ["pspnet", "deeplabv3"])
+def test_what_an_image_gives_does_not_depend_on_the_others_of_its_batch(model):
+    """Networks that pool the whole image would see the padding."""
+    experiment = build(compose("train", [f"model={model}", "backbone.output_stride=16", "data=shapes"]), weights=False)
+    task, sizes = experiment.task.eval(), ((40, 56), (64, 32), (40, 56))
+    torch.manual_seed(0)
+    items = []
+    for number, size in enumerate(sizes):
+        labels = Targets(semantic=torch.randint(0, 8, size, dtype=torch.uint8))
+        items.append(Item(torch.randint(0, 256, (3, *size), dtype=torch.uint8), labels, labels, size, f"val/{number}"))
+
+    def evaluated(*chosen):
+        batch = collate([items[i] for i in chosen])
+        batch.images = to_float(batch.images)
+        batch.counts = task.loss.count(batch.targets)
+        task._reset()
+        with torch.no_grad():
+            found = task._evaluate(batch)
+            direct = task.model.predict(batch.images, batch.sizes, batch.original_sizes)
+        assert all(torch.equal(a.semantic, b.semantic) for a, b in zip(found.predictions, direct, strict=True))
+        return found, task.sums["ce"], task.counts["ce"]
+
+    together, total, count = evaluated(0, 1, 2)
+    alone = [evaluated(i) for i in range(3)]
+    for i, (one, _, _) in enumerate(alone):
+        assert (together.predictions[i].semantic != one.predictions[0].semantic).float().mean() < 1e-3  # two at a time round otherwise
+    assert float(total) == pytest.approx(float(sum(value for _, value, _ in alone)), rel=1e-5)
+    assert count == sum(n for *_, n in alone)
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_samples_and_what_to_try(tmp_path):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segexp.decoders.levels import need
-from segexp.layers.conv import conv_norm_act
+from segexp.layers.conv import conv_act, conv_norm_act
 from segexp.layers.resample import like
 from segexp.types import Features, FeatureSpec, Level
 
@@ -25,7 +25,7 @@ class PyramidAttention(nn.Module):
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
-        self.image = nn.Sequential(nn.Conv2d(inputs, width, 1), nn.ReLU())  # one value per image: too few to norm by
+        self.image = conv_act(inputs, width)
         self.project = conv_norm_act(inputs, width)
         kernels = (7, 5, 3)
         self.down = nn.ModuleList(conv_norm_act(width if i else inputs, width, k, pooled=True) for i, k in enumerate(kernels))

@@ -25,6 +25,11 @@ def conv_norm_act(inputs: int, outputs: int, kernel: int = 1, *, dilation: int =
     )
 
 
+def conv_act(inputs: int, outputs: int) -> nn.Sequential:
+    """1x1 convolution with bias, ReLU: for means of whole images, which are too few in a batch to norm by."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.ReLU(inplace=True))
+
+
 def separable_conv(inputs: int, outputs: int, kernel: int = 3, *, dilation: int = 1) -> nn.Sequential:
     """Depthwise then pointwise convolution, one BatchNorm and ReLU after the pair; keeps the size.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segexp.layers.conv import conv_norm_act
+from segexp.layers.conv import conv_act, conv_norm_act
 from segexp.layers.resample import like
 
 
@@ -24,7 +24,9 @@ class PyramidPool(nn.Module):
     def __init__(self, inputs: int, width: int, bins: Sequence[int]) -> None:
         super().__init__()
         self.bins = tuple(bins)
-        self.project = nn.ModuleList(conv_norm_act(inputs, width, pooled=True) for _ in self.bins)
+        self.project = nn.ModuleList(
+            conv_act(inputs, width) if side == 1 else conv_norm_act(inputs, width, pooled=True) for side in self.bins
+        )
         self.channels = inputs + width * len(self.bins)
 
     def forward(self, x: Tensor) -> Tensor:

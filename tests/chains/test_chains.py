@@ -81,7 +81,7 @@ def test_the_probe_names_a_map_that_the_head_does_not_read():
 
 
 def test_a_missing_level_is_refused_by_name():
-    with pytest.raises(WiringError, match="QueryHead needs the level mask; it is given .*p4, p5"):
+    with pytest.raises(WiringError, match=r"QueryHead needs the level mask; it is given .*p4, p5"):
         chain(SPEC, **CHAINS["queries"] | {"decoder": partial(Pyramid, outputs={"p4": "c4", "p5": "c5"})})
 
 
