@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 
 from segexp.build import Experiment
+from segexp.errors import ConfigError
 from segexp.probe import example
 from segexp.task import scale, totals
 from segexp.types import Size
@@ -57,15 +59,34 @@ class Timing:
         }
 
 
-def predicting(experiment: Experiment, size: Size, batch: int, seconds: float) -> Timing:
-    """Images to predictions at the same size, in eval mode."""
+def precision(name: str, device: torch.device) -> AbstractContextManager[Any]:
+    """What a forward pass runs within under `trainer.precision`.
+
+    Raises:
+        ConfigError: one that isn't measured here.
+    """
+    mixed = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    if name in ("32-true", "32", 32):
+        return nullcontext()
+    if name not in mixed:
+        raise ConfigError("a bench knows no such precision", where=f"trainer.precision={name}", fix="trainer.precision=32-true|bf16-mixed")
+    return torch.autocast(device.type, mixed[name])
+
+
+def predicting(experiment: Experiment, size: Size, batch: int, seconds: float, within: str = "32-true") -> Timing:
+    """Images to predictions at the same size, in eval mode, at a precision."""
     model: Any = experiment.task.model.eval()
     device = next(model.parameters()).device
     images = torch.rand(batch, experiment.task.data.in_channels, *size, device=device)
-    return _timed("predict", batch, lambda: model.predict(images), device, seconds)
+
+    def predict() -> None:
+        with precision(within, device):
+            model.predict(images)
+
+    return _timed("predict", batch, predict, device, seconds)
 
 
-def training(experiment: Experiment, size: Size, batch: int, seconds: float) -> Timing:
+def training(experiment: Experiment, size: Size, batch: int, seconds: float, within: str = "32-true") -> Timing:
     """Training steps: forward, loss, backward, optimizer. The weights move."""
     task = experiment.task
     model: Any = task.model.train()
@@ -73,7 +94,8 @@ def training(experiment: Experiment, size: Size, batch: int, seconds: float) -> 
     given = example(task.data, model.head.needs | task.loss.needs, task.loss.count, size=size, images=batch).to(device)
 
     def step() -> None:
-        sums = task.loss(model(given.images, given.sizes, given.targets), given)
+        with precision(within, device):
+            sums = task.loss(model(given.images, given.sizes, given.targets), given)
         torch.stack(list(scale(sums, totals(given.counts, device), 1).values())).sum().backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -179,8 +179,10 @@ def check_scalars(config: DictConfig, found: Chain) -> None:
         warnings.simplefilter("ignore")  # figures of nothing are NaN; only their names count here
         figures = ["val/loss", *(f"val/{name}" for name in found.metrics.compute())]
     if config.monitor is not None and config.monitor not in figures and not str(config.monitor).startswith("val/loss/"):
-        near = suggest(str(config.monitor), figures) or [name for name in figures if name.count("/") == 1]
-        raise ConfigError("no metric gives this figure", where=f"monitor={config.monitor}", fix=f"monitor={'|'.join(near)}")
+        fits = [*suggest(str(config.monitor), figures), *(name for name in figures if name.count("/") == 1)]
+        raise ConfigError(
+            "no metric gives this figure", where=f"monitor={config.monitor}", fix=f"monitor={'|'.join(dict.fromkeys(fits))}"
+        )
 
 
 def build(config: DictConfig, *, spec: DataSpec | None = None, weights: bool = True) -> Experiment:
@@ -280,24 +282,26 @@ def prepare(config: DictConfig) -> None:
     torch.use_deterministic_algorithms(config.determinism == "strict")
 
 
-def trained(run: RunDirectory, overrides: Sequence[str] = ()) -> tuple[DictConfig, Experiment]:
+def trained(run: RunDirectory, overrides: Sequence[str] = (), *, data: bool = True) -> tuple[DictConfig, Experiment]:
     """The experiment of a run with its trained weights, the model in eval mode.
 
     Args:
         run: its directory.
         overrides: of what doesn't change the model (see `segexp.runs.recompose`).
+        data: the data set is going to be read, and must have the training's classes; without, it needn't be there.
 
     Raises:
         ConfigError: an override isn't allowed, or the data set has other classes than the training's.
         WeightsError: there is no checkpoint, or it doesn't fit.
     """
     config = recompose(run.config, overrides)
+    config.monitor = None  # no checkpoint is chosen by it any more, and other metrics may be asked for
     prepare(config)
     plain = read_json(run.manifest).get("spec")
     if plain is None:
         raise WeightsError("the run never got as far as building its model", where=str(run.path), fix="train it: see its report.html")
     found = build(config, spec=DataSpec.from_dict(plain), weights=False)  # the run's own follow
-    if found.dataset.spec.names != found.task.data.names:
+    if data and found.dataset.spec.names != found.task.data.names:
         theirs = ", ".join(found.dataset.spec.names)
         raise ConfigError(
             f"the data set's classes ({theirs}) aren't those of the training ({', '.join(found.task.data.names)})",
@@ -320,7 +324,7 @@ def load(run: str | Path, overrides: Sequence[str] = (), *, outputs: str | Path 
         overrides: e.g. `["backbone.output_stride=8"]`.
         outputs: where ids are looked up; `paths.outputs` unless given.
     """
-    return trained(find(str(run), Path(outputs) if outputs else outputs_dir()), overrides)[1].task.model
+    return trained(find(str(run), Path(outputs) if outputs else outputs_dir()), overrides, data=False)[1].task.model
 
 
 def load_backbone(backbone: Any, outputs: Path) -> None:

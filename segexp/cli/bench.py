@@ -4,7 +4,8 @@
   segexp bench data=camvid backbone=mobilenet_v2 data.loader.batch_size=4 run.threads=2 --seconds=10
   segexp bench backbone=resnet18 --json > bench.json
 
-Random images, random weights: no data are opened. Without --size the images are as large as augmentation.crop, else 512x512.
+Random images, random weights: no picture is read (data=folder looks for its classes in the masks, unless data.classes names them).
+Without --size the images are as large as augmentation.crop, else 512x512.
 Rows: prediction of one image and of a batch (data.loader.eval_batch_size), a training step (data.loader.batch_size). Peak memory
 is what each adds to the process, or on a GPU to what torch has taken. Other work on the machine shows: look at median and 90 %.
 """
@@ -50,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     for measure, batch in jobs:
         if not quiet:
             print(f"measuring: {measure.__name__}, batch {batch}", flush=True)
-        rows.append(measure(experiment, (height, width), batch, seconds))
+        rows.append(measure(experiment, (height, width), batch, seconds, config.trainer.precision))
     head = {
         "parameters": sum(p.numel() for p in task.model.parameters()),
         "macs": macs(experiment.task.model, task.data, (height, width)),

@@ -46,11 +46,11 @@ def run(arguments: Sequence[str]) -> int:
 
     folder.mkdir(parents=True, exist_ok=True)
     with logged(folder / "log.txt"):
-        config, experiment = trained(directory, overrides)
+        config, experiment = trained(directory, overrides, data=files is None)
         experiment.task.model.to(device(config))
         chosen = files or Split(experiment.dataset.open(config.data.split), config.data.limit)
         for number, (image, prediction) in enumerate(predictions(experiment, chosen)):
-            write(folder, chosen.names[number], chosen.short[number], image, prediction, experiment.dataset.spec)
+            write(folder, chosen.names[number], chosen.short[number], image, prediction, experiment.task.data)
             if (number + 1) % 20 == 0 or number + 1 == len(chosen):
                 print(f"{number + 1}/{len(chosen)} pictures", flush=True)
     print(f"written to {folder}")

@@ -173,9 +173,10 @@ def test_the_validation_loss_is_the_mean_over_all_images(name):
     sums, counts = {}, {}
     for batch in data.evaluation("val"):
         batch = data.on_after_batch_transfer(batch, 0)
-        for term, value in parts.loss(parts.model(batch.images, batch.sizes, batch.targets), batch).items():
-            sums[term] = sums.get(term, 0) + value.item()
-            counts[term] = counts.get(term, 0) + parts.loss.count(batch.targets)[term]
+        for _, part in batch.of_one_size():
+            for term, value in parts.loss(parts.model(part.images, part.sizes, part.targets), part).items():
+                sums[term] = sums.get(term, 0) + value.item()
+                counts[term] = counts.get(term, 0) + parts.loss.count(part.targets)[term]
     for term, value in sums.items():
         assert module.figures["val"][f"loss/{term}"] == pytest.approx(value / counts[term], rel=1e-5)
 

@@ -23,6 +23,13 @@ def test_figures_as_json(capsys):
         assert row["peak_mib"] is None or row["peak_mib"] >= 0
 
 
+def test_precision_is_the_trainers(capsys):
+    assert main(["bench", *SMALL, "--json", "trainer.precision=bf16-mixed"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["rows"]) == 3
+    assert main(["bench", *SMALL, "trainer.precision=64-true"]) == 2
+    assert "a bench knows no such precision; trainer.precision=64-true" in capsys.readouterr().err
+
+
 def test_the_table_and_what_describe_says_agree(capsys):
     size = "augmentation.crop=[64,96]"
     assert main(["describe", size]) == 0

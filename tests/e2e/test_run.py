@@ -1,6 +1,7 @@
 """From the command line to the result, in one process: train, again, evaluate, predict, report, sweep, failures."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -178,3 +179,29 @@ def test_missing_data_and_broken_samples_are_named(place, capsys, tmp_path):
     assert "label values that no class has: 42 in 1536 pixels; known are 0..11;" in err
     assert "valannot/0.png" in err
     assert str(Path("camvid") / "valannot" / "0.png") in err
+
+
+def test_pictures_are_labelled_without_the_data_of_the_training(tmp_path, capsys):
+    """A model that was trained on a folder outlives it; an evaluation says what it lacks."""
+    rng, place = np.random.default_rng(0), tmp_path / "mine"
+    for kind in ("images", "masks"):
+        (place / kind).mkdir(parents=True)
+        for i in range(12):
+            picture = rng.integers(0, 256, (32, 40, 3)) if kind == "images" else rng.integers(0, 2, (32, 40))
+            Image.fromarray(picture.astype(np.uint8)).save(place / kind / f"{i}.png")
+    own = [o for o in TINY if not o.startswith(("data.height", "data.width", "data.train", "data.val", "data.test"))]
+    assert main(["train", *own, "data=folder", f"data.root={place}", f"paths.outputs={tmp_path / 'out'}"]) == 0
+    (run,) = (p.parent for p in (tmp_path / "out").glob("*/*/result.json"))
+    picture = (place / "images" / "0.png").rename(tmp_path / "0.png")
+    shutil.rmtree(place)
+    assert main(["predict", str(run), str(picture)]) == 0
+    assert len(list(run.glob("predictions/*/labels/0.png"))) == 1
+    assert load(run).predict(torch.rand(1, 3, 32, 40))[0].semantic.shape == (32, 40)
+    capsys.readouterr()
+    assert main(["evaluate", str(run)]) == 2
+    assert "there is no such folder" in capsys.readouterr().err
+
+
+def test_an_evaluation_may_measure_other_figures_than_the_monitored(place, capsys):
+    assert main(["evaluate", str(only_run(place)), "metrics=[boundary]", "data.limit=1"]) == 0
+    assert "boundary_iou" in capsys.readouterr().out
