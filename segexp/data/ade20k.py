@@ -51,6 +51,11 @@ class ADE20K:
         """Those with labels that are there; `test`, which has none, can be opened all the same."""
         return tuple(name for name in ("train", "val") if (self.root / FOLDERS[name]).is_dir())
 
+    @property
+    def unlabelled(self) -> tuple[str, ...]:
+        """`test` where its pictures are there."""
+        return ("test",) if any((self.root / FOLDERS["test"]).glob("*.jpg")) else ()
+
     def open(self, split: str) -> LabelledFiles:
         """The pictures of a split in the order of their names; `test` has no labels.
 

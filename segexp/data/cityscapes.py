@@ -69,6 +69,11 @@ class Cityscapes:
         there = [name for name in self.splits_known if (self.root / "leftImg8bit" / name).is_dir()]
         return tuple(name for name in there if name != "test")
 
+    @property
+    def unlabelled(self) -> tuple[str, ...]:
+        """`test` where its pictures are there: it can be opened, and has no labels."""
+        return ("test",) if any((self.root / "leftImg8bit" / "test").glob(f"*/*{PICTURE}")) else ()
+
     def open(self, split: str) -> LabelledFiles:
         """The pictures of a split in the order of their names; `test` has no labels.
 

@@ -16,7 +16,8 @@ MASKS = ("masks", "mask", "labels", "label", "annotations", "annots", "Segmentat
 SPLITS: Mapping[str, tuple[str, ...]] = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 LIST_FOLDERS = ("", "splits", "ImageSets/Segmentation")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".npy")
-MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif", ".npy", ".jpg", ".jpeg", ".webp")  # the last ones to be refused by name
+LOSSY = (".jpg", ".jpeg", ".webp")  # as masks to be refused by name
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif", ".npy", *LOSSY)
 ADDED = re.compile(r"[_-](masks?|labels?|gt|seg|segmentation|annotation)$", re.IGNORECASE)  # what names of masks often end in
 
 
@@ -92,61 +93,83 @@ def name_of(pair: str) -> str:
     return pair.split("\t")[0].rpartition(".")[0]
 
 
-def find_splits(root: Path, layout: Layout, *, suffixes: Sequence[str], fraction: float, seed: int) -> dict[str, Pairs]:
-    """The splits of a folder: its sub-folders, else its lists, else by chance; `val` is taken from `train` where there is none.
-
-    Chance is keyed by a picture's name, so that pictures that are added later move no other.
+def find_splits(root: Path, layout: Layout, *, suffixes: Sequence[str]) -> dict[str, Pairs]:
+    """The splits of a folder: its sub-folders, else its lists, else all is `train`; there may be no `val`.
 
     Raises:
-        ConfigError: there are no pictures, or too few to divide.
+        ConfigError: there are no pictures.
         DataError: masks are missing, names are ambiguous, or a list names what isn't there.
     """
     if layout.by_folder:
         splits = {}
         for split in SPLITS:
             if images := _folder(root, layout.images, split):
-                splits[split] = _paired(images, _folder(root, layout.masks, split), suffixes, required=split != "test")
+                splits[split] = _paired(images, _folder(root, layout.masks, split), suffixes)
     else:
-        everything = _paired(root / layout.images, root / layout.masks, suffixes, required=True)
+        everything = _paired(root / layout.images, root / layout.masks, suffixes)
         splits = _listed(root, everything) or {"train": everything}
+    splits = {split: _complete(pairs, required=split != "test") for split, pairs in splits.items()}
     if not splits["train"].keys:
         fix = f"pictures end in {' '.join(suffixes)}; others: data.suffixes=[.png,...]"
         raise ConfigError("there is no picture", where=str(splits["train"].images), fix=fix)
-    if "val" not in splits:
-        splits |= _divided(splits["train"], fraction, seed)
-    return {split: splits[split] for split in SPLITS if split in splits}
+    return splits
 
 
-def _paired(images: Path, masks: Path | None, suffixes: Sequence[str], *, required: bool) -> Pairs:
+def _paired(images: Path, masks: Path | None, suffixes: Sequence[str]) -> Pairs:
     """Pictures with the masks of the same name; names of masks may end in _mask, _label and the like."""
-    pictures, painted = _named(images, suffixes), _named(masks, MASK_SUFFIXES) if masks else {}
-    plain = {ADDED.sub("", name): file for name, file in painted.items()} | painted
-    missing = [file for name, file in pictures.items() if name not in plain]
-    if missing and (required or len(missing) < len(pictures)):
+    pictures = _pictures(images, suffixes)
+    painted = _painted(masks, pictures) if masks else {}
+    return Pairs(images, masks, [f"{file}\t{painted.get(name, '')}" for name, file in pictures.items()])
+
+
+def _complete(pairs: Pairs, *, required: bool) -> Pairs:
+    """The same, if all have masks; without any where none has and none is required."""
+    missing = [pair.partition("\t")[0] for pair in pairs.keys if pair.endswith("\t")]
+    if missing and (required or len(missing) < len(pairs.keys)):
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        fix = f"add their masks, named like the pictures, to {masks or 'the folder of masks'}, or take the pictures away"
-        raise DataError(f"{len(missing)} of {len(pictures)} pictures have no mask: {shown}", where=str(images), fix=fix)
-    keys = [f"{file}\t{plain.get(name, '')}" for name, file in pictures.items()]
-    return Pairs(images, None if missing else masks, keys)
+        fix = f"add their masks, named like the pictures, to {pairs.masks or 'the folder of masks'}, or take the pictures away"
+        raise DataError(f"{len(missing)} of {len(pairs.keys)} pictures have no mask: {shown}", where=str(pairs.images), fix=fix)
+    return Pairs(pairs.images, None if missing else pairs.masks, pairs.keys)
 
 
-def _named(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
-    """Path without ending -> path, relative to the folder and sorted; of two masks of one name the first by `suffixes`.
+def _pictures(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
+    """Path without ending -> path, relative to the folder and sorted.
 
     Raises:
         DataError: two pictures have one name.
     """
-    ranks = {suffix.lower(): rank for rank, suffix in enumerate(suffixes)}
     found: dict[str, str] = {}
-    for file in sorted(_files(folder)):
-        name, _, ending = file.rpartition(".")
-        if name and f".{ending.lower()}" in ranks:
-            other = found.get(name)
-            if other and suffixes is not MASK_SUFFIXES:
-                raise DataError(f"two pictures of one name: {other} and {file}", where=str(folder), fix="rename one, and its mask")
-            if not other or ranks[f".{ending.lower()}"] < ranks[f".{other.rpartition('.')[2].lower()}"]:
-                found[name] = file
+    for name, file in _named(folder, suffixes):
+        if name in found:
+            raise DataError(f"two pictures of one name: {found[name]} and {file}", where=str(folder), fix="rename one, and its mask")
+        found[name] = file
     return found
+
+
+def _painted(folder: Path, pictures: Mapping[str, str]) -> dict[str, str]:
+    """Picture's name -> its mask, relative to the folder; a lossy file counts where there is no other.
+
+    Raises:
+        DataError: a picture has two masks.
+    """
+    found: dict[str, list[str]] = {}
+    for name, file in _named(folder, MASK_SUFFIXES):
+        found.setdefault(name if name in pictures else ADDED.sub("", name), []).append(file)
+    chosen = {}
+    for name, files in found.items():
+        exact = [file for file in files if not file.lower().endswith(LOSSY)] or files
+        if name in pictures and len(exact) > 1:
+            what = f"two masks of {pictures[name]}: {exact[0]} and {exact[1]}"
+            raise DataError(what, where=str(folder), fix="take one away, or move it out of the folder of masks")
+        chosen[name] = exact[0]
+    return chosen
+
+
+def _named(folder: Path, suffixes: Sequence[str]) -> list[tuple[str, str]]:
+    """(path without ending, path), relative to the folder and sorted, of the files that end so."""
+    endings = {suffix.lower().removeprefix(".") for suffix in suffixes}
+    parts = [(file, file.rpartition(".")) for file in sorted(_files(folder))]
+    return [(name, file) for file, (name, _, ending) in parts if name and ending.lower() in endings]
 
 
 def _files(folder: Path) -> list[str]:
@@ -187,8 +210,14 @@ def _lines(file: Path, known: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _divided(pairs: Pairs, fraction: float, seed: int) -> dict[str, Pairs]:
-    """`train` and `val` by chance; neither is empty."""
+def divided(pairs: Pairs, fraction: float, seed: int) -> dict[str, Pairs]:
+    """`train` and `val` by chance; neither is empty.
+
+    Chance is keyed by a picture's name, so that pictures that are added later move no other.
+
+    Raises:
+        ConfigError: there are too few.
+    """
     if len(pairs.keys) < 2:
         raise ConfigError("one picture can't be divided into train and val", where=str(pairs.images), fix="add pictures")
     drawn = [key(seed, "folder", name_of(pair)) / 2**63 for pair in pairs.keys]

@@ -19,7 +19,8 @@ class Folds:
     in `val` once. The set's own `val` isn't read.
 
     Args:
-        dataset: gives `spec`, `splits`, `open(split)`, `fingerprint()`.
+        dataset: gives `spec`, `splits`, `open(split)`, `fingerprint()`; and `undivided()`, the whole of `train`, if it takes
+            a `val` of its own from that by chance.
         folds: how many parts.
         fold: which of them is `val`.
         seed: of the division.
@@ -53,7 +54,7 @@ class Folds:
         """
         if split not in ("train", "val"):
             return self.dataset.open(split)
-        whole = self.dataset.open("train")
+        whole = self.dataset.undivided() if hasattr(self.dataset, "undivided") else self.dataset.open("train")
         if len(whole) < self.folds:
             what = f"{len(whole)} training samples can't be divided into {self.folds} folds"
             raise ConfigError(what, where=f"data.folds={self.folds}", fix=f"data.folds={max(2, len(whole))} or fewer")

@@ -50,6 +50,13 @@ class Voc:
         found = {"train": self._list(self.train), "val": self._list("val"), "test": self._list("test") and self._labelled("test")}
         return tuple(name for name, there in found.items() if there)
 
+    @property
+    def unlabelled(self) -> tuple[str, ...]:
+        """`test` where its pictures are there without labels; a list alone doesn't count."""
+        first = _names(self._list("test"))[:1]
+        there = bool(first) and self._place(None, first[0])[0].is_file()
+        return ("test",) if there and not self._labelled("test") else ()
+
     def open(self, split: str) -> LabelledFiles:
         """Read the list of a split, of any of `LISTS`; the `test` of 2012 has no labels.
 

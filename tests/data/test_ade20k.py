@@ -25,6 +25,7 @@ def test_other_is_ignored_and_classes_begin_at_zero(root):
     opened = data.open("val")
     raw = np.asarray(Image.open(root / "annotations/validation/ADE_1.png")).astype(int)
     sample = opened[1]
+    assert data.unlabelled == ()
     assert (data.splits, len(opened), sample["meta"]["id"]) == (("train", "val"), 2, "val/ADE_1")
     assert np.array_equal(sample["semantic"].numpy(), np.where(raw == 0, 255, raw - 1))
 
@@ -39,7 +40,9 @@ def test_the_classes():
 def test_the_test_split_has_pictures_alone(root):
     (root / "release_test/testing").mkdir(parents=True)
     Image.fromarray(np.zeros((6, 6, 3), np.uint8)).save(root / "release_test/testing/ADE_test_1.jpg")
-    assert set(ADE20K(root=str(root)).open("test")[0]) == {"image", "meta"}
+    data = ADE20K(root=str(root))
+    assert set(data.open("test")[0]) == {"image", "meta"}
+    assert (data.splits, data.unlabelled) == (("train", "val"), ("test",))
 
 
 def test_what_is_wrong_is_named(root, tmp_path):

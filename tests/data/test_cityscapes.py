@@ -90,7 +90,8 @@ def test_segments_give_the_class_map(root):
 
 def test_the_test_split_has_pictures_alone(root):
     data = Cityscapes(root=str(root))
-    assert data.splits == ("train", "val")
+    assert (data.splits, data.unlabelled) == (("train", "val"), ("test",))
+    assert Cityscapes(root="nowhere").unlabelled == ()
     sample = data.open("test")[0]
     assert "semantic" not in sample
     assert sample["meta"]["id"] == "test/berlin_000000_000009"

@@ -72,6 +72,17 @@ def test_lists_of_splits(tmp_path):
         folder(tmp_path).open("train")
 
 
+def test_a_listed_test_may_lack_masks(tmp_path):
+    fill(fill(tmp_path, "abc"), "xy", masks="")
+    for split, names in (("train", "a"), ("val", "bc"), ("test", "xy")):
+        (tmp_path / f"{split}.txt").write_text("\n".join(names))
+    data = folder(tmp_path)
+    assert (data.splits, ids(data, "test"), set(data.open("test")[0])) == (("train", "val"), ["test/x", "test/y"], {"image", "meta"})
+    (tmp_path / "val.txt").write_text("b\nx")
+    with pytest.raises(DataError, match=r"1 of 2 pictures have no mask: x\.jpg"):
+        folder(tmp_path).open("val")
+
+
 def test_a_division_by_chance_is_stable(tmp_path):
     names = [f"p{i:03d}" for i in range(60)]
     fill(tmp_path, names)
@@ -144,6 +155,67 @@ def test_classes_by_keys(tmp_path):
         folder(tmp_path, classes={"ground": 0, "tree": [3, 4]}).open("train")[0]
 
 
+def test_classes_by_names_alone(tmp_path):
+    data = folder(fill(tmp_path, "ab", values=(0, 1, 255)), classes=["ground", "tree"])
+    assert (data.spec.names, data.open("train")[0]["semantic"][0, :3].tolist()) == (("ground", "tree"), [0, 1, 255])
+
+
+def test_zero_can_be_void(tmp_path):
+    fill(tmp_path, "ab", values=(0, 1, 2))
+    data = folder(tmp_path, ignore=0)
+    assert (data.spec.names, data.open("train")[0]["semantic"][0, :3].tolist()) == (("class 1", "class 2"), [255, 0, 1])
+    assert folder(tmp_path, classes={"a": 1, "b": 2}, ignore=0).open("train")[0]["semantic"][0, 0] == 255
+    with pytest.raises(DataError, match="no class has: 0 in"):
+        folder(tmp_path, classes={"a": 1, "b": 2}, ignore=[]).open("train")[0]
+
+
+def test_names_beside_masks_of_0_and_255_are_refused(tmp_path):
+    fill(tmp_path, [f"p{i:02d}" for i in range(40)], values=(0, 255))
+    (tmp_path / "classes.txt").write_text("background\ncell\n")
+    told = r"class 'cell' \(1\) is in no mask, while 255 is, e\.g\. in p.*; .*masks, .*classes\.txt; fix: "
+    with pytest.raises(ConfigError, match=told + r"'data\.classes=\{background: 0, cell: 255\}', or data\.ignore=\[255\]"):
+        folder(tmp_path).open("train")
+    assert folder(tmp_path, classes={"background": 0, "cell": 255}).open("train")[0]["semantic"][0, 1] == 1
+    assert folder(tmp_path, ignore=[255]).open("train")[0]["semantic"][0, 1] == 255
+    save(tmp_path / "masks" / "p33.png", np.ones((6, 8)))  # beyond the sample: a rare class is no mistake
+    assert folder(tmp_path).open("train")[0]["semantic"][0, 1] == 255
+
+
+def indexed(path, flat, *colors):
+    image = Image.fromarray(np.resize(np.array(flat, np.uint8), (6, 8)), mode="P")
+    image.putpalette([part for color in colors for part in color])
+    image.save(path)
+
+
+def test_palettes_that_differ(tmp_path):
+    fill(tmp_path, "ab")
+    indexed(tmp_path / "masks" / "a.png", [0, 1], [0, 0, 0], GREEN)
+    indexed(tmp_path / "masks" / "b.png", [0, 1], GREEN, [0, 0, 0])
+    found = folder(tmp_path)
+    assert found.spec.names == ("color 0-0-0", "color 0-128-0")
+    samples = {found.open(s).id(0)[-1]: found.open(s)[0]["semantic"][0, :2].tolist() for s in found.splits}
+    assert samples == {"a": [0, 1], "b": [1, 0]}
+    told = r"the palettes differ: 0 is \[.*\] in [ab]\.png and \[.*\] in [ab]\.png; .*masks; fix: save all with one palette"
+    with pytest.raises(DataError, match=told):
+        folder(tmp_path, classes=["ground", "green"]).open("train")
+    fill(tmp_path, "c")  # a grey mask can't be read by colours
+    with pytest.raises(DataError, match="the palettes differ"):
+        folder(tmp_path).open("train")
+    indexed(tmp_path / "masks" / "b.png", [1, 2], [9, 9, 9], GREEN, PINK)  # an entry that isn't used may differ
+    assert folder(tmp_path).spec.num_classes == 3
+
+
+@pytest.mark.parametrize("classes", [None, ["background", "cell"]])
+def test_masks_of_one_bit_beside_bytes_are_refused(tmp_path, classes):
+    fill(tmp_path, "ab", values=(0, 255))
+    Image.fromarray(np.resize([False, True], (6, 8))).save(tmp_path / "masks" / "b.png")
+    told = r"1 is only in masks of one bit \(b\.png, \.\.\.\), 255 only in others \(a\.png, \.\.\.\); .*masks; fix: save all alike"
+    with pytest.raises(DataError, match=told):
+        folder(tmp_path, classes=classes).open("train")
+    both = folder(tmp_path, classes={"background": 0, "cell": [1, 255]})
+    assert [both.open(s)[0]["semantic"][0, 1].item() for s in both.splits] == [1, 1]
+
+
 def test_classes_by_colours(tmp_path):
     fill(tmp_path, "abc", values=([0, 0, 0], GREEN, PINK))
     data = folder(tmp_path, classes={"ground": [0, 0, 0], "living": [GREEN, PINK]})
@@ -179,7 +251,11 @@ def test_colours_by_a_file(tmp_path):
     ("name", "text", "told"),
     [
         ("classes.json", "{", r"not JSON .*classes\.json"),
-        ("classes.json", '["a", "a"]', "classes can't be understood"),
+        ("classes.json", '["a", "a"]', r"class 'a' stands twice; .*classes\.json"),
+        ("classes.json", '{"a": 0, "a": 1}', "class 'a' stands twice"),
+        ("classes.json", "3", r"classes can't be understood: 3; .*classes\.json"),
+        ("classes.txt", "a\nb\na", r"class 'a' stands twice; .*classes\.txt"),
+        ("classes.txt", "a: 0\na: 1", r"class 'a' stands twice; .*fix: each name once; several values: name: \[3,4\]"),
         ("classes.json", '{"a": 0, "b": "red"}', r"'red' is no value; .*class 'b'"),
         ("classes.txt", "a: x\nb: 1", r"'a: x' can't be understood; .*fix: name: 3, or name: 255,0,0"),
     ],
@@ -200,7 +276,18 @@ def test_files_of_classes_that_can_not_be_understood(tmp_path, name, text, told)
         ({"classes": {"a": 0, "b": [0, 300, 0, 70_000]}}, r"is no value; data\.classes, class 'b'"),
         ({"classes": {"a": [0, 0, 0], "b": [1, 1, 1]}, "ignore": [255]}, r"\[255\] is no colour; data\.ignore"),
         ({"val_fraction": 1.0}, r"data\.val_fraction=1\.0"),
+        ({"val_fraction": "half"}, r"data\.val_fraction=half"),
         ({"channels": 0}, r"data\.channels=0"),
+        ({"channels": "three"}, r"data\.channels=three"),
+        ({"channels": 2.5}, r"data\.channels=2\.5"),
+        ({"suffixes": 3}, r"no endings of files; data\.suffixes=3"),
+        ({"suffixes": [".jpg", 3]}, r"no endings of files; data\.suffixes="),
+        ({"classes": 3}, r"classes can't be understood: 3; data\.classes; fix: .*\[background, cell\]"),
+        ({"classes": "cell"}, "classes can't be understood: 'cell'"),
+        ({"classes": ["a", 3]}, r"classes can't be understood: \['a', 3\]"),
+        ({"classes": ["a", "b", "a"]}, "class 'a' stands twice"),
+        ({"classes": {"a": 0, "b": "1"}}, r"'1' is no value; data\.classes, class 'b'"),
+        ({"classes": {"a": 0, "b": 1}, "ignore": "none"}, r"'none' is no value; data\.ignore"),
     ],
 )
 def test_impossible_keys_are_refused_before_anything_is_read(keys, told):
@@ -241,6 +328,16 @@ def test_missing_masks_and_doubled_pictures_are_named(tmp_path):
         folder(tmp_path).open("train")
 
 
+@pytest.mark.parametrize("names", [("a_mask.png", "a_seg.png"), ("a.png", "a.tif"), ("a.png", "a_mask.png")])
+def test_two_masks_of_one_picture_are_refused(tmp_path, names):
+    fill(tmp_path, "ab")
+    (tmp_path / "masks" / "a.png").unlink()
+    for name in names:
+        save(tmp_path / "masks" / name, np.zeros((6, 8)))
+    with pytest.raises(DataError, match=rf"two masks of a\.jpg: {names[0]} and {names[1]}; .*masks; fix: take one away"):
+        folder(tmp_path).open("train")
+
+
 def test_jpeg_masks_are_refused_by_name(tmp_path):
     fill(tmp_path, "ab")
     Image.new("L", (8, 6)).save(tmp_path / "masks" / "b.jpg")
@@ -272,8 +369,9 @@ def test_what_is_not_recognised_says_what_would_be(tmp_path):
 def test_named_folders_and_endings(tmp_path):
     fill(tmp_path, "abc", images="photos/{split}".replace("{split}", "train"), masks="painted/train", suffix=".bmp")
     fill(tmp_path, "d", images="photos/train", masks="", suffix=".jpg")
-    data = folder(tmp_path, images="photos", masks="painted/{split}", suffixes=["bmp"])
-    assert len(data.open("train")) + len(data.open("val")) == 3
+    for suffixes in (["bmp"], ".bmp"):
+        data = folder(tmp_path, images="photos", masks="painted/{split}", suffixes=suffixes)
+        assert len(data.open("train")) + len(data.open("val")) == 3
 
 
 def test_wide_grey_and_many_channels(tmp_path):
@@ -302,6 +400,14 @@ def test_the_fingerprint_sees_a_changed_mask(tmp_path):
     assert folder(tmp_path).fingerprint() == before
     save(tmp_path / "masks" / "a.png", RNG.integers(0, 2, (6, 8)))
     assert folder(tmp_path).fingerprint() != before
+
+
+def test_the_fingerprint_sees_what_values_mean(tmp_path):
+    fill(tmp_path, "ab", values=(0, 1, 2))
+    codings = [{"a": 0, "b": [1, 2]}, {"a": [0, 1], "b": 2}, {"a": 0, "c": [1, 2]}]
+    prints = {folder(tmp_path, classes=classes).fingerprint() for classes in codings}
+    prints.add(folder(tmp_path, classes=codings[0], ignore=[7]).fingerprint())
+    assert len(prints) == 4
 
 
 def test_the_keys_can_be_typed():

@@ -4,9 +4,11 @@ import pytest
 
 from segexp.build import build, open_dataset
 from segexp.config import compose
+from segexp.data.folder import Folder
 from segexp.data.folds import Folds
 from segexp.data.shapes import Shapes
 from segexp.errors import ConfigError
+from tests.data.test_folder import fill
 from tests.test_task import SMALL
 
 
@@ -63,6 +65,16 @@ def test_parts_of_file_sets_know_their_files(tmp_path):
     held = folded.open("val").paths(0)
     assert held not in [folded.open("train").paths(i) for i in range(3)]
     assert folded.splits == ("train", "val")
+
+
+def test_a_folder_that_chance_divides_is_folded_as_a_whole(tmp_path):
+    fill(tmp_path, "abcdef")
+    held = [ids(Folds(Folder(root=str(tmp_path)), 3, fold, 0).open("val")) for fold in range(3)]
+    assert sorted(i for part in held for i in part) == [f"train/{name}" for name in "abcdef"]
+    assert len(Folds(Folder(root=str(tmp_path)), 3, 0, 0).open("train")) == 4
+    (tmp_path / "train.txt").write_text("a\nb\nc\n")
+    (tmp_path / "val.txt").write_text("d\n")
+    assert len(Folds(Folder(root=str(tmp_path)), 3, 0, 0).open("train")) == 2  # a `val` of the user's stays out
 
 
 @pytest.mark.parametrize(

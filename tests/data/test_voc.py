@@ -66,8 +66,10 @@ def test_indices_are_classes_and_the_border_is_void(tmp_path):
 def test_the_test_of_2012_has_no_labels_and_that_of_2007_has(tmp_path):
     data = Voc(root=str(write(tmp_path, tree(2012))))
     assert (data.splits, "semantic" in data.open("test")[0]) == (("train", "val"), False)
+    assert data.unlabelled == ("test",)
     data = Voc(root=str(write(tmp_path, tree(2007))), year=2007)
     assert (data.splits, "semantic" in data.open("test")[0]) == (("train", "val", "test"), True)
+    assert data.unlabelled == ()
 
 
 @pytest.mark.parametrize("name", ["train_aug", "trainaug"])
