@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 from torchvision.io import write_png
 from torchvision.transforms.v2 import functional as F
@@ -16,8 +15,9 @@ from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
 from segexp.functional.files import read_json, write_json
 from segexp.functional.overlap import mean_iou
 from segexp.task import Evaluated, Task
-from segexp.types import Batch, DataSpec, Prediction, Size, Targets, map_tensors
+from segexp.types import Batch, DataSpec, Prediction, Targets, map_tensors
 from segexp.visualize.paint import error_map, paint, panel
+from segexp.visualize.visible import visible
 
 INDEX = "index.json"
 COUNTS = ("intersection", "predicted", "labelled")
@@ -111,15 +111,10 @@ def _in_order(heap: list[tuple[float, int, Shot]]) -> list[Shot]:
 def shot(i: int, outputs: Evaluated, batch: Batch) -> Shot:
     """Image i of a batch at its original size, on the CPU."""
     height, width = batch.sizes[i]
-    image = visible(batch.images[i, :, :height, :width], batch.original_sizes[i])
+    seen = visible(batch.images[i, :, :height, :width].cpu())
+    image = F.resize(seen, list(batch.original_sizes[i]), antialias=True)
     truth, prediction = (map_tensors(x, Tensor.cpu) for x in (batch.truth[i], outputs.predictions[i]))
     return Shot(batch.ids[i], image, truth, prediction)
-
-
-def visible(image: Tensor, size: Size) -> Tensor:
-    """A float image [C,h,w] in [0, 1] as uint8 RGB [3,H,W] of `size`; of other channel counts the first, as grey."""
-    rgb = image if image.shape[0] == 3 else image[:1].expand(3, -1, -1)
-    return F.resize((rgb.cpu() * 255).round().to(torch.uint8), list(size), antialias=True)
 
 
 def pictures(kept: Shot, data: DataSpec) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """segexp data check|stats|browse [options] [overrides]: the data doctor, the figures of a data set, a look at its samples.
 
-  segexp data check data=camvid                  every split: broken files, wrong labels, copies, leakage between splits, ...
+  segexp data check data=camvid                  every split, also a test without labels: broken files, wrong labels, leakage, ...
   segexp data check data=camvid data.split=val   one split only
   segexp data check data=folder data.root=<folder> data.loader.workers=4
   segexp data stats data=camvid                  images, sizes, pixels of each class, class weights to paste, mean and deviation
@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segexp.cli.arguments import split
+from segexp.cli.arguments import split, valued
 from segexp.errors import ConfigError
 
 USAGE = "segexp data check|stats|browse [options] [overrides]"
@@ -40,8 +40,9 @@ EVERY = 10.0  # seconds between two lines of progress where the output is no ter
 
 def run(arguments: Sequence[str]) -> int:
     """Do what is asked for; 1 where a check finds errors."""
-    options = dict(a.split("=", 1) for a in arguments if a.startswith("--") and "=" in a)
-    rest = [a for a in arguments if not (a.startswith("--") and "=" in a)]
+    if given := next((a for a in arguments if a.startswith("--strict=")), None):
+        raise ConfigError("--strict takes no value", where=given, fix="--strict")
+    options, rest = valued(arguments, list(OPTIONS))
     (named,), overrides, flags = split(rest, positional=1, flags=("--strict",), usage=USAGE)
     action = _action(named)
     _check_options(action, options, flags)
@@ -59,13 +60,10 @@ def _action(named: str) -> str:
 
 
 def _check_options(action: str, options: dict[str, str], flags: set[str]) -> None:
-    from difflib import get_close_matches
-
     for name, value in options.items():
-        if OPTIONS.get(name) != action:
-            mine = [option for option, owner in OPTIONS.items() if owner == action]
-            near = get_close_matches(name, mine, 1, 0.5) or mine or ["--help"]
-            raise ConfigError(f"data {action} has no option {name}", where=USAGE, fix=", ".join(near))
+        if OPTIONS[name] != action:
+            mine = [option for option, owner in OPTIONS.items() if owner == action] or ["--help"]
+            raise ConfigError(f"data {action} has no option {name}", where=USAGE, fix=", ".join(mine))
         if name != "--class" and not re.fullmatch(r"[1-9]\d*", value):
             raise ConfigError(f"{name} must be a whole number above 0", where=f"{name}={value}", fix=f"{name}=24")
     if flags and action != "check":
@@ -107,8 +105,10 @@ class Job:
 
 def _job(overrides: list[str]) -> Job:
     from segexp.config import compose, resolve
+    from segexp.runs.settings import check_settings
 
     config = compose("train", overrides)
+    check_settings(config)
     section = resolve(config)
     from segexp.build import open_dataset
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segexp.cli.arguments import split
+from segexp.errors import DataError
 
 if TYPE_CHECKING:
     from segexp.runs.directory import RunDirectory
@@ -44,6 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with logged(folder / "log.txt"):
         config, experiment = trained(directory, overrides)
+        _check_labels(experiment.dataset.open(config.data.split), config.data.split, name)
         write_atomic(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=False))
         lightning = trainer(config, RunInfo(folder, config.monitor), training=False)
         lightning.validate(experiment.task, datamodule=experiment.datamodule, verbose=False)
@@ -59,6 +61,13 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _check_labels(opened: Any, split_name: str, run_name: str) -> None:
+    """Refuse a split that has pictures alone, by its first sample."""
+    if len(opened) and not set(opened[0]) - {"image", "meta"}:
+        what = f"the split {split_name!r} has no labels to measure against"
+        raise DataError(what, where=f"data.split={split_name}", fix=f"segexp predict {run_name} data.split={split_name}")
+
+
 def named_run(name: str, overrides: Sequence[str]) -> RunDirectory:
     """The run that a user named, looked up where `paths.outputs` says."""
     from segexp.config import outputs_dir
@@ -70,4 +79,9 @@ def named_run(name: str, overrides: Sequence[str]) -> RunDirectory:
 def _slug(overrides: Sequence[str]) -> str:
     """A folder name that says which overrides were given."""
     text = re.sub(r"[^a-z0-9.=-]+", "_", ",".join(overrides).lower())[:60].strip("_") or "default"
-    return f"{text}-{hashlib.sha256(chr(10).join(sorted(overrides)).encode()).hexdigest()[:6]}"
+    return f"{text}-{short_hash(overrides)}"
+
+
+def short_hash(parts: Sequence[str]) -> str:
+    """Six hex digits that stand for these texts in any order."""
+    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:6]

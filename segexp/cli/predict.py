@@ -5,19 +5,24 @@
   segexp predict 1a2b3c data.split=test                  a split of the run's data set, also one without labels
   segexp predict 1a2b3c pictures/ protocol=multi_scale   at several scales, mirrored as well
 
-Written to <run>/predictions/<name>/: labels/*.png (class ids as palette PNG, original size), overlays/*.png, and for data
-sets whose own files have other values than class ids (Cityscapes, ADE20K) exchange/*.png, as their servers want them.
+Written to <run>/predictions/<name>-<id>/, a folder for each source and its overrides: labels/*.png (class ids as palette PNG,
+original size), overlays/*.png, and for data sets whose own files have other values than class ids (Cityscapes, ADE20K)
+exchange/*.png, as their servers want them. Pictures that can't be read are listed at the end; the others are labelled.
+
+exit codes: 0 all are labelled, 1 a picture can't be read, 2 the command is wrong
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segexp.cli.arguments import split
-from segexp.cli.evaluate import named_run
+from segexp.cli.evaluate import named_run, short_hash
 from segexp.cli.pictures import Files, Split
+from segexp.errors import DataError
 
 if TYPE_CHECKING:
     import torch
@@ -38,8 +43,7 @@ def run(arguments: Sequence[str]) -> int:
     from segexp.runs.recompose import recompose
 
     config = recompose(directory.config, overrides)
-    title = (Path(source).resolve().stem or "pictures") if source else f"split-{config.data.split}"
-    folder = directory.path / "predictions" / title
+    folder = directory.path / "predictions" / _title(source, config.data.split, overrides)
     print(f"loading torch and the model{f'; {len(files)} pictures' if files else ''}", flush=True)
     from segexp.build import trained
     from segexp.runs.execute import logged
@@ -49,11 +53,10 @@ def run(arguments: Sequence[str]) -> int:
         config, experiment = trained(directory, overrides, data=files is None)
         experiment.task.model.to(device(config))
         chosen = files or Split(experiment.dataset.open(config.data.split), config.data.limit)
-        for number, (image, prediction) in enumerate(predictions(experiment, chosen)):
-            write(folder, chosen.names[number], chosen.short[number], image, prediction, experiment.task.data)
-            if (number + 1) % 20 == 0 or number + 1 == len(chosen):
-                print(f"{number + 1}/{len(chosen)} pictures", flush=True)
-    print(f"written to {folder}")
+        failures = label(experiment, chosen, folder)
+    if len(failures) < len(chosen):
+        print(f"written to {folder}", flush=True)
+    _tell(failures, len(chosen), source or f"data.split={config.data.split}")
     return 0
 
 
@@ -66,6 +69,25 @@ def _arguments(arguments: Sequence[str]) -> tuple[str, str | None, list[str]]:
     return named[0], None if of_a_split else named[1], overrides
 
 
+def _title(source: str | None, split_name: str, overrides: Sequence[str]) -> str:
+    """A folder name of its own for each source and settings, the readable part in front."""
+    if source is None:
+        return f"split-{split_name}-{short_hash(overrides)}"
+    path = Path(source).resolve()
+    return f"{path.stem or 'pictures'}-{short_hash([str(path), *overrides])}"
+
+
+def _tell(failures: Sequence[DataError], total: int, source: str) -> None:
+    """List the pictures that can't be read, each with why, and fail; nothing where there is none."""
+    if failures and total == 1:
+        raise failures[0]
+    for error in failures:
+        print(f"not read  {error.where}: {error.what}", flush=True)
+    if failures:
+        fix = "mend or remove those listed above; the others are labelled"
+        raise DataError(f"{len(failures)} of {total} pictures can't be read", where=source, fix=fix)
+
+
 def device(config: DictConfig) -> torch.device:
     """Where an evaluation would run: a GPU if there is one, unless `trainer.accelerator` says otherwise."""
     import torch
@@ -74,22 +96,34 @@ def device(config: DictConfig) -> torch.device:
     return torch.device("cuda" if wanted and torch.cuda.is_available() else "cpu")
 
 
-def predictions(experiment: Experiment, chosen: Files | Split) -> Iterator[tuple[Tensor, Prediction]]:
-    """Predict one picture after the other, each as evaluation would see it: (image as it was read, prediction)."""
+def label(experiment: Experiment, chosen: Files | Split, folder: Path) -> list[DataError]:
+    """Predict and write one picture after the other; returns why some can't be read, in their order."""
+    failures, spec = [], experiment.task.data
+    for index, name in enumerate(chosen.names):
+        try:
+            image = chosen.image(index, spec.in_channels)
+        except DataError as error:  # one broken file doesn't cost the others their labels
+            logging.getLogger(__name__).warning("%s", error)
+            failures.append(DataError(error.what, where=error.where or name, fix=error.fix))
+        else:
+            write(folder, name, chosen.short[index], image, predicted(experiment, image, name), spec)
+        if (index + 1) % 20 == 0 or index + 1 == len(chosen):
+            print(f"{index + 1}/{len(chosen)} pictures" + (f", {len(failures)} not read" if failures else ""), flush=True)
+    return failures
+
+
+def predicted(experiment: Experiment, image: Tensor, name: str) -> Prediction:
+    """Predict one picture, uint8 or int32 [C,H,W], as evaluation would see it; at the picture's size."""
     from torch import Tensor
     from torchvision import tv_tensors
 
     from segexp.datamodule import Item, collate, to_float
     from segexp.types import Targets
 
-    model = experiment.task.model
-    place = next(model.parameters()).device
-    for index, name in enumerate(chosen.names):
-        image = chosen.image(index, experiment.task.data.in_channels)
-        size = tuple(image.shape[-2:])
-        seen = experiment.datamodule.augment({"image": tv_tensors.Image(image), "meta": {"id": name, "size": size, "path": name}}, None)
-        batch = collate([Item(seen["image"].as_subclass(Tensor), Targets(), None, size, name)]).to(place)
-        yield image, model.predict(to_float(batch.images), batch.sizes, batch.original_sizes)[0]
+    model, size = experiment.task.model, tuple(image.shape[-2:])
+    seen = experiment.datamodule.augment({"image": tv_tensors.Image(image), "meta": {"id": name, "size": size, "path": name}}, None)
+    batch = collate([Item(seen["image"].as_subclass(Tensor), Targets(), None, size, name)]).to(next(model.parameters()).device)
+    return model.predict(to_float(batch.images), batch.sizes, batch.original_sizes)[0]
 
 
 def write(folder: Path, name: str, short: str, image: Tensor, prediction: Prediction, spec: DataSpec) -> None:
@@ -105,11 +139,10 @@ def write(folder: Path, name: str, short: str, image: Tensor, prediction: Predic
     """
     from torchvision.io import write_png
 
-    from segexp.callbacks.panels import visible
-    from segexp.datamodule import to_float
     from segexp.formats.exchange import write_values_png
     from segexp.formats.index_png import write_index_png
     from segexp.visualize.paint import paint
+    from segexp.visualize.visible import visible
 
     for part in ("labels", "overlays", *(["exchange"] if spec.values else [])):
         (folder / part).mkdir(exist_ok=True)
@@ -117,5 +150,4 @@ def write(folder: Path, name: str, short: str, image: Tensor, prediction: Predic
         write_index_png(folder / "labels" / f"{name}.png", prediction.semantic, spec)
         if spec.values:
             write_values_png(folder / "exchange" / f"{short}.png", prediction.semantic, spec.values)
-    picture = visible(to_float(image), tuple(image.shape[-2:]))
-    write_png(paint(picture, prediction, spec), str(folder / "overlays" / f"{name}.png"))
+    write_png(paint(visible(image), prediction, spec), str(folder / "overlays" / f"{name}.png"))

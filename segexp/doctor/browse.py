@@ -21,6 +21,7 @@ from segexp.functional.files import write_atomic
 from segexp.targets import derive
 from segexp.types import DataSpec, Targets
 from segexp.visualize.paint import paint
+from segexp.visualize.visible import visible
 
 WIDTH = 480  # of a picture on the page; the sheet scales it down
 QUALITY = 88
@@ -92,22 +93,6 @@ def show(split: Any, index: int, data: DataSpec) -> Shown:
         return Shown(split.id(index), known(error).what)
     note = f"{image.shape[2]} x {image.shape[1]}"
     return Shown(split.id(index), note, _fitted(image), None if painted is None else _fitted(painted), _present(truth, data))
-
-
-def visible(image: Tensor) -> Tensor:
-    """Any picture as one that a screen can show: the first three channels, or one as grey; 16 bit stretched to its own range.
-
-    Args:
-        image: uint8 or int32 [C,H,W].
-
-    Returns:
-        uint8 [3,H,W].
-    """
-    image = image[:3] if image.shape[0] >= 3 else image[:1].expand(3, -1, -1)
-    if image.dtype != torch.uint8:
-        low, high = image.amin(), image.amax()
-        image = ((image - low).float() * (255 / max(1, int(high - low)))).round().to(torch.uint8)
-    return image.contiguous()
 
 
 def _present(truth: Targets | None, data: DataSpec) -> tuple[int, ...]:

@@ -49,8 +49,9 @@ def check(
     """Examine a data set.
 
     Args:
-        dataset: with `spec`, `splits` and `open`.
-        splits: those to look at; all unless given. What lies beside the lists is looked for only where all are.
+        dataset: with `spec`, `splits` and `open`; with `unlabelled`, too, where it can open splits that have no labels.
+        splits: those to look at; all unless given, those without labels among them. What lies beside the lists is
+            looked for only where all are.
         crop: (height, width) of a training crop at the pictures' own scale; pictures of `train` should be as large.
         cache: a folder for what was read before.
         workers: processes that read.
@@ -61,6 +62,8 @@ def check(
         ConfigError: the data set isn't there, or has no such split.
     """
     names, root = tuple(splits or dataset.splits), getattr(dataset, "root", None)
+    if names and splits is None:
+        names += tuple(getattr(dataset, "unlabelled", ()))
     if not names:
         dataset.open("train")  # says why, if anything can
         raise ConfigError("the data set has no split", where=str(root or type(dataset).__name__), fix="see the layout that it needs")

@@ -30,7 +30,7 @@ def write_report(run: Path) -> Path:
         ConfigError: there is no such directory.
     """
     if not Path(run).is_dir():
-        raise ConfigError("there is no such run directory", where=str(run), fix="give a run's folder; `segexp runs` lists them")
+        raise ConfigError("there is no such run directory", where=str(run), fix="give a run's folder; they lie in outputs/")
     record = read_run(run)
     target = record.path / "report.html"
     write_atomic(target, render(record).encode(errors="replace"))

@@ -74,7 +74,7 @@ def official(exchange, root):
 def test_cityscapes_official_script_gives_the_same_numbers(run, capsys):
     folder, root = run
     assert main(["predict", str(folder), "data.split=val"]) == 0
-    written = folder / "predictions" / "split-val"
+    (written,) = (folder / "predictions").glob("split-val-*")
     assert f"written to {written}" in capsys.readouterr().out
     names = sorted(p.name for p in (written / "exchange").iterdir())
     assert names == sorted(p.name for p in (written / "labels").iterdir()) == sorted(p.name for p in (written / "overlays").iterdir())
@@ -95,14 +95,57 @@ def test_a_split_without_labels_and_a_folder_of_pictures(run, capsys):
     if root == SHARED:
         pytest.skip("it has no test split")
     assert main(["predict", str(folder), "data.split=test", "protocol=multi_scale", "protocol.scales=[1.0]"]) == 0
-    written = folder / "predictions" / "split-test" / "exchange"
-    assert sorted(p.name for p in written.iterdir()) == [f"berlin_000000_{i:06d}.png" for i in range(3)]
+    (written,) = (folder / "predictions").glob("split-test-*")
+    assert sorted(p.name for p in (written / "exchange").iterdir()) == [f"berlin_000000_{i:06d}.png" for i in range(3)]
     assert main(["predict", str(folder), str(root / "leftImg8bit" / "val")]) == 0
-    written = folder / "predictions" / "val"
+    (written,) = (folder / "predictions").glob("val-*")
     assert (written / "labels" / "ulm__ulm_000000_000001_leftImg8bit.png").is_file()
     assert (written / "exchange" / "ulm_000000_000001_leftImg8bit.png").is_file()  # as the script looks for it
+    capsys.readouterr()
+    assert main(["evaluate", str(folder), "data.split=test"]) == 1
+    fix = f"data.split=test; fix: segexp predict {folder} data.split=test"
+    assert f"error[data]: the split 'test' has no labels to measure against; {fix}" in capsys.readouterr().err
     assert main(["predict", str(folder), "data.split=nowhere"]) == 2
     assert "Cityscapes has no split 'nowhere'" in capsys.readouterr().err
+
+
+def test_a_broken_picture_costs_the_others_nothing(run, tmp_path, capsys):
+    folder, root = run
+    if root == SHARED:
+        pytest.skip("the generated tree is enough")
+    for name, picture in zip("ac", sorted(root.glob("leftImg8bit/val/*/*.png")), strict=False):
+        (tmp_path / f"{name}.png").symlink_to(picture)
+    (tmp_path / "b.png").write_bytes(b"")
+    assert main(["predict", str(folder), str(tmp_path)]) == 1
+    out, err = capsys.readouterr()
+    assert "3/3 pictures, 1 not read" in out
+    assert f"not read  {tmp_path / 'b.png'}: the file is empty" in out
+    assert f"error[data]: 1 of 3 pictures can't be read; {tmp_path}; fix: mend or remove those listed above" in err
+    (written,) = (folder / "predictions").glob(f"{tmp_path.stem}-*")
+    assert sorted(p.name for p in (written / "labels").iterdir()) == ["a.png", "c.png"]
+    assert "the file is empty" in (written / "log.txt").read_text()
+    assert main(["predict", str(folder), str(tmp_path / "b.png")]) == 1
+    out, err = capsys.readouterr()
+    assert "error[data]: the file is empty" in err
+    assert "written to" not in out
+
+
+def test_each_source_and_its_settings_have_a_folder(run, tmp_path, capsys):
+    folder, root = run
+    if root == SHARED:
+        pytest.skip("the generated tree is enough")
+    picture = next(root.glob("leftImg8bit/val/*/*.png"))
+    one, two = (tmp_path / place / "same.png" for place in ("one", "two"))
+    for copy in (one, two):
+        copy.parent.mkdir()
+        copy.write_bytes(picture.read_bytes())
+    typed = [[str(one)], [str(two)], [str(two), "protocol=multi_scale", "protocol.scales=[1.0]"], [str(two)]]
+    for arguments in typed:
+        assert main(["predict", str(folder), *arguments]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("written to ")]
+    assert len(set(said)) == 3
+    assert said[1] == said[3]
+    assert all((folder / "predictions" / line.rpartition("/")[2] / "labels" / "same.png").is_file() for line in said)
 
 
 def test_evaluation_by_another_protocol_changes_the_figures_and_not_the_loss(run):

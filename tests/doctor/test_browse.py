@@ -3,12 +3,10 @@
 import re
 
 import numpy as np
-import pytest
-import torch
 from PIL import Image
 
 from segexp.data.shapes import Shapes
-from segexp.doctor.browse import Shown, browse, evenly, show, visible
+from segexp.doctor.browse import Shown, browse, evenly, show
 from segexp.doctor.sheet import MARGIN, PAPER, SIDE, sheet, unpainted
 from tests.doctor.tree import Mini, plant
 
@@ -52,16 +50,6 @@ def test_a_sample_with_and_without_labels():
 
     bare = show(Test(), 0, Shapes().spec)
     assert bare.painted is None and bare.picture is not None and bare.classes == ()
-
-
-@pytest.mark.parametrize("channels", [1, 2, 3, 5])
-def test_any_picture_becomes_one_for_the_screen(channels):
-    deep = torch.tensor([[1000, 3000], [2000, 5000]], dtype=torch.int32).expand(channels, 2, 2)
-    seen = visible(deep)
-    assert seen.shape == (3, 2, 2)
-    assert seen[0].tolist() == [[0, 128], [64, 255]]
-    flat = torch.full((channels, 2, 2), 7, dtype=torch.uint8)
-    assert visible(flat).tolist() == torch.full((3, 2, 2), 7).tolist()
 
 
 def test_what_is_not_painted_is_named():

@@ -15,7 +15,7 @@ from segexp.data.voc import Voc
 from segexp.doctor.across import apart
 from segexp.doctor.check import check
 from segexp.errors import ConfigError
-from tests.doctor.tree import Mini, plant
+from tests.doctor.tree import Mini, picture, plant
 
 SHARED = Path(os.environ.get("SEGEXP_SHARED", Path(__file__).parents[3] / "shared")) / "data"
 REAL = {
@@ -70,6 +70,33 @@ def test_the_record(tmp_path):
             "fix": "restore the file, or remove the sample from the list",
         }
     ]
+
+
+def cityscapes(root):
+    """A tree with a test split, which has no labels."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 3), ("val", 2), ("test", 3)):
+        for i in range(count):
+            stem = f"{split}/ulm/ulm_{i}"
+            for path in (f"leftImg8bit/{stem}_leftImg8bit.png", f"gtFine/{stem}_gtFine_labelIds.png"):
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+            picture(rng).save(root / f"leftImg8bit/{stem}_leftImg8bit.png")
+            if split != "test":
+                blocks = rng.permutation(np.repeat([7, 8, 11], 10)).astype(np.uint8).reshape(5, 6).repeat(8, 0).repeat(8, 1)
+                Image.fromarray(blocks).save(root / f"gtFine/{stem}_gtFine_labelIds.png")
+    return Cityscapes(root=str(root))
+
+
+def test_a_test_split_without_labels_is_looked_at(tmp_path):
+    data = cityscapes(tmp_path)
+    found = check(data)
+    assert [(scan.name, len(scan.rows)) for scan in found.scans] == [("train", 3), ("val", 2), ("test", 3)]
+    assert found.findings == []
+    folder = tmp_path / "leftImg8bit"
+    (folder / "test/ulm/ulm_1_leftImg8bit.png").write_bytes(b"")
+    (folder / "test/ulm/ulm_2_leftImg8bit.png").write_bytes((folder / "val/ulm/ulm_0_leftImg8bit.png").read_bytes())
+    assert {(f.kind, f.id) for f in check(data).findings} == {("empty-file", "test/ulm_1"), ("leakage", "test/ulm_2")}
+    assert check(data, ["train", "val"]).findings == []
 
 
 def test_one_split_alone(tmp_path):

@@ -103,7 +103,7 @@ def test_predict_writes_ids_and_overlays_at_original_size(place, capsys, tmp_pat
     for name, size in (("a.png", (50, 70)), ("sub/b.jpg", (33, 40))):
         Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(tmp_path / name)
     assert main(["predict", str(run), str(tmp_path)]) == 0
-    folder = run / "predictions" / tmp_path.name
+    (folder,) = (run / "predictions").glob(f"{tmp_path.name}-*")
     labels = np.asarray(Image.open(folder / "labels" / "sub__b.png"))
     assert labels.shape == (33, 40)
     assert labels.max() < 8

@@ -146,7 +146,7 @@ def test_writing_again_replaces_the_page_and_leaves_nothing_else(run):
 
 
 def test_a_missing_directory_is_an_error_with_its_fix(tmp_path):
-    with pytest.raises(ConfigError, match=r"there is no such run directory; .*nowhere; fix: give a run's folder"):
+    with pytest.raises(ConfigError, match=r"there is no such run directory; .*nowhere; fix: give a run's folder; they lie in outputs/"):
         write_report(tmp_path / "nowhere")
 
 
