@@ -180,9 +180,7 @@ def check_scalars(config: DictConfig, found: Chain) -> None:
         figures = ["val/loss", *(f"val/{name}" for name in found.metrics.compute())]
     if config.monitor is not None and config.monitor not in figures and not str(config.monitor).startswith("val/loss/"):
         fits = [*suggest(str(config.monitor), figures), *(name for name in figures if name.count("/") == 1)]
-        raise ConfigError(
-            "no metric gives this figure", where=f"monitor={config.monitor}", fix=f"monitor={'|'.join(dict.fromkeys(fits))}"
-        )
+        raise ConfigError("no metric gives this figure", where=f"monitor={config.monitor}", fix=f"monitor={'|'.join(dict.fromkeys(fits))}")
 
 
 def build(config: DictConfig, *, spec: DataSpec | None = None, weights: bool = True) -> Experiment:
