@@ -2,10 +2,11 @@
 
     python -m tests.benchmarks.overfit [model ...]
 
-Scenes of 96x128 with four classes. The ragged outlines of trees and the narrow signs and persons are left out: logits at
+Scenes of 96x128 with five classes. The ragged outlines of trees and the narrow signs and persons are left out: logits at
 stride 8 (12x16 cells) can't follow them. Logits that were fitted to the very scenes, without any network, reach mIoU
-0.981 at stride 8; with all eight classes 0.915, and 0.968 at stride 4. PSPNet, which has a single convolution at stride 8,
-takes three classes (0.986): on more it needs longer than the three minutes that a model may take.
+0.978 at stride 8 and 0.997 at stride 4; with all eight classes 0.915 and 0.968. Two models have settings of their own:
+U-Net++ is too slow to tell road from sidewalk at the common learning rate, and PSPNet, which has a single convolution at
+stride 8, ends at 0.950 on five classes and takes three (0.986 without a network), and no dropout.
 """
 
 import logging
@@ -20,10 +21,10 @@ from segexp.config import compose
 from segexp.overrides import options
 
 WANTED = 0.95
-CLASSES = "data.classes=[sky,building,road,car]"
-FEWER = {"pspnet": ["data.classes=[sky,building,road]"]}
+CLASSES = "data.classes=[sky,building,road,sidewalk,car]"
+OWN = {"pspnet": ["data.classes=[sky,building,road]", "decoder.dropout=0.0"], "unetplusplus": ["optimizer.lr=5e-3"]}
 SCENES = ["data=shapes", CLASSES, "data.train=8", "data.loader.batch_size=4", "data.loader.cache=true", "debug=overfit"]
-RECIPE = ["backbone=resnet18", "optimizer.lr=3e-3", "optimizer.weight_decay=0.0", "scheduler.warmup=10", "seed=0"]
+RECIPE = ["backbone=resnet18", "optimizer.lr=2e-3", "optimizer.weight_decay=0.0", "scheduler.warmup=10", "seed=0"]
 EPOCHS, CHECK = 80, 10  # of two steps each; how often mIoU is measured
 
 
@@ -37,9 +38,7 @@ class Learned(Callback):
 def overfit(model, *more, epochs=EPOCHS):
     """Train on the eight scenes for so many epochs at most: mIoU on them, and epochs and seconds until it was enough."""
     began = time.perf_counter()
-    config = compose("train", [f"model={model}", *SCENES, *FEWER.get(model, []), *RECIPE, *more])
-    if "dropout" in config.decoder:
-        config.decoder.dropout = 0.0  # which is there to prevent it
+    config = compose("train", [f"model={model}", *SCENES, *RECIPE, *OWN.get(model, []), *more])
     prepare(config)
     experiment = build(config)
     quiet = {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False, "logger": False}
