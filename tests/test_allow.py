@@ -146,7 +146,7 @@ def test_a_method_is_no_stage():
     "target",
     [
         "segexp.data.labelled.hashlib.sha256",
-        "segexp.callbacks.panels.torch.load",
+        "segexp.callbacks.speed.torch.load",
         "torch.nn.modules.module.torch.hub.load",
         "torch.optim.optimizer.torch.nn.ReLU",
         "pytorch_lightning.callbacks.model_checkpoint.os.system",

@@ -37,7 +37,9 @@ def test_each_change_is_torchvisions(name, factor, seed):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.permutations(sorted(THEIRS)), st.lists(st.floats(0.7, 1.3), min_size=3, max_size=3), st.integers(0, 1000))
+@given(
+    st.permutations(sorted(THEIRS)), st.lists(st.floats(0.7, 1.3).filter(lambda f: f != 1), min_size=3, max_size=3), st.integers(0, 1000)
+)
 def test_changes_are_folded_in_the_order_that_is_drawn(order, factors, seed):
     sample, spans = picture(seed=seed), {name: [f, f] for name, f in zip(sorted(THEIRS), factors, strict=True)}
     mean = sample["image"].double().mean((1, 2)).numpy()
