@@ -322,15 +322,11 @@ class DataModule(LightningDataModule):
                 collate_fn=windows,
                 num_workers=workers,
                 persistent_workers=self.options.persistent_workers and workers > 0,
-                worker_init_fn=_calm,
+                worker_init_fn=calm,
                 pin_memory=torch.cuda.is_available(),
             )
         )
         return loader
-
-
-def _calm(worker: int) -> None:
-    calm()
 
 
 def to_float(images: Tensor) -> Tensor:

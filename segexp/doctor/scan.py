@@ -168,7 +168,7 @@ def _read(examiner: Examiner, todo: np.ndarray, workers: int) -> Iterator[tuple[
     """(Index, what was found) in order, read by `workers` processes."""
     chunks = _Chunks(examiner, todo)
     number = min(workers, len(chunks))
-    loader = DataLoader(chunks, batch_size=None, num_workers=number, collate_fn=_same, worker_init_fn=_calm)
+    loader = DataLoader(chunks, batch_size=None, num_workers=number, collate_fn=_same, worker_init_fn=calm)
     yield from zip(todo.tolist(), chain.from_iterable(loader), strict=True)
 
 
@@ -187,7 +187,3 @@ class _Chunks(Dataset):
 
 def _same(results: list[Examined]) -> list[Examined]:
     return results
-
-
-def _calm(worker: int) -> None:
-    calm()

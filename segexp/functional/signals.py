@@ -89,7 +89,7 @@ def kill_children_at_exit() -> None:
     atexit.register(kill)
 
 
-def calm() -> None:
+def calm(worker: int = 0) -> None:
     """For a helper process: signals to stop are the main process's affair; it ends us, or its death does."""
     die_with_parent()
     for number in STOPPING:

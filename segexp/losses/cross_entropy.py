@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from segexp.errors import ConfigError
 from segexp.functional.maps import stack_maps
 from segexp.functional.upsampled_loss import Terms, summed_cross_entropy
+from segexp.losses.class_weights import class_weights_of
 from segexp.types import Batch, DataSpec, SemanticLogits, Targets
 
 
@@ -41,15 +41,8 @@ class CrossEntropy(nn.Module):
         fused: bool = True,
     ) -> None:
         super().__init__()
-        if class_weights is not None and len(class_weights) != data.num_classes:
-            raise ConfigError(
-                f"{len(class_weights)} class weights for {data.num_classes} classes",
-                where="loss.class_weights",
-                fix=f"give one for each of {', '.join(data.names)}",
-            )
         self.weight, self.label_smoothing, self.ignore_index, self.fused = weight, label_smoothing, data.ignore_index, fused
-        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
-        self.register_buffer("class_weights", weights, persistent=False)  # [K]
+        self.register_buffer("class_weights", class_weights_of(data, class_weights), persistent=False)  # [K]
         self.weights_by_class = None  # for `count`, which runs in loader processes: never on a device, 0 where ignored
         if class_weights is not None:
             self.weights_by_class = torch.zeros(max(self.ignore_index, data.num_classes) + 1, dtype=torch.float64, device="cpu")

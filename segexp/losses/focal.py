@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segexp.errors import ConfigError
+from segexp.losses.class_weights import class_weights_of
 from segexp.losses.full_size import full_size, labelled_pixels
 from segexp.types import Batch, DataSpec, SemanticLogits, Targets
 
@@ -40,12 +41,8 @@ class Focal(nn.Module):
         super().__init__()
         if gamma < 0:
             raise ConfigError("gamma is at least 0", where=f"loss.gamma={gamma}", fix="loss.gamma=2")
-        if class_weights is not None and len(class_weights) != data.num_classes:
-            what = f"{len(class_weights)} class weights for {data.num_classes} classes"
-            raise ConfigError(what, where="loss.class_weights", fix=f"give one for each of {', '.join(data.names)}")
         self.weight, self.gamma, self.ignore_index = weight, gamma, data.ignore_index
-        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
-        self.register_buffer("class_weights", weights, persistent=False)  # [K]
+        self.register_buffer("class_weights", class_weights_of(data, class_weights), persistent=False)  # [K]
 
     def forward(self, output: SemanticLogits, batch: Batch) -> dict[str, Tensor]:
         logits, labels = full_size(output, batch.targets, self.ignore_index)

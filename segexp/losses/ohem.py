@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from segexp.errors import ConfigError
 from segexp.functional.maps import stack_maps
 from segexp.functional.upsampled_loss import Terms, summed_cross_entropy
+from segexp.losses.class_weights import class_weights_of
 from segexp.types import Batch, DataSpec, SemanticLogits, Targets
 
 REDUCTIONS = ("valid", "batch", "nonzero")
@@ -65,11 +66,10 @@ class Ohem(nn.Module):
         fused: bool = True,
     ) -> None:
         super().__init__()
-        _check(data, fraction, threshold, reduction, class_weights)
+        _check(fraction, threshold, reduction)
         self.weight, self.ignore_index, self.fused = weight, data.ignore_index, fused
         self.fraction, self.threshold, self.min_kept, self.reduction = fraction, threshold, min_kept, reduction
-        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
-        self.register_buffer("class_weights", weights, persistent=False)  # [K]
+        self.register_buffer("class_weights", class_weights_of(data, class_weights), persistent=False)  # [K]
 
     def forward(self, output: SemanticLogits, batch: Batch) -> dict[str, Tensor]:
         maps = [t.semantic for t in batch.targets]
@@ -130,7 +130,7 @@ def _mean(kept: Tensor) -> Tensor:
     return kept / kept.sum().clamp(min=1)
 
 
-def _check(data: DataSpec, fraction: float | None, threshold: float | None, reduction: str, class_weights: Sequence[float] | None) -> None:
+def _check(fraction: float | None, threshold: float | None, reduction: str) -> None:
     if (fraction is None) == (threshold is None):
         raise ConfigError(
             "one of fraction and threshold says which pixels are kept",
@@ -147,9 +147,3 @@ def _check(data: DataSpec, fraction: float | None, threshold: float | None, redu
             else "loss.reduction=valid; a threshold takes each image's mean"
         )
         raise ConfigError("no such reduction", where=f"loss.reduction={reduction}", fix=fix)
-    if class_weights is not None and len(class_weights) != data.num_classes:
-        raise ConfigError(
-            f"{len(class_weights)} class weights for {data.num_classes} classes",
-            where="loss.class_weights",
-            fix=f"give one for each of {', '.join(data.names)}",
-        )

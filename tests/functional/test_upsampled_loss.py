@@ -45,7 +45,7 @@ def fused_says(logits, target, stride, terms):
     return float(total.detach()), logits.grad
 
 
-def close(found, wanted):
+def assert_close(found, wanted):
     assert found[0] == pytest.approx(wanted[0], rel=1e-6)
     assert float((found[1] - wanted[1]).abs().max()) <= 2e-6 * float(wanted[1].abs().max())
 
@@ -58,7 +58,7 @@ def close(found, wanted):
 )
 def test_value_and_gradient_are_those_of_torch(stride, cells, size, smoothing, weight):
     logits, target, stride = case(stride, cells, size)
-    close(
+    assert_close(
         fused_says(logits, target, stride, Terms(255, weight, smoothing)),
         torch_says(logits, target, stride, weight=weight, smoothing=smoothing),
     )
@@ -68,12 +68,12 @@ def test_value_and_gradient_are_those_of_torch(stride, cells, size, smoothing, w
 @pytest.mark.parametrize("batch", [1, 5])
 def test_any_layout_and_batch(layout, batch):
     logits, target, stride = case(batch=batch)
-    close(fused_says(logits.contiguous(memory_format=layout), target, stride, Terms(255)), torch_says(logits, target, stride))
+    assert_close(fused_says(logits.contiguous(memory_format=layout), target, stride, Terms(255)), torch_says(logits, target, stride))
 
 
 def test_extreme_logits_stay_finite():
     logits, target, stride = case()
-    close(fused_says(200 * logits, target, stride, Terms(255)), torch_says(200 * logits, target, stride))
+    assert_close(fused_says(200 * logits, target, stride, Terms(255)), torch_says(200 * logits, target, stride))
 
 
 def test_pixels_chosen_by_their_loss():
@@ -88,7 +88,7 @@ def test_pixels_chosen_by_their_loss():
     full = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)[..., :33, :45]
     losses = F.cross_entropy(full, target, ignore_index=255, reduction="none")
     assert torch.allclose(seen[0], losses, rtol=1e-5, atol=1e-5)
-    close(found, torch_says(logits, target, stride, pixels=(seen[0] > 2) * 0.5))
+    assert_close(found, torch_says(logits, target, stride, pixels=(seen[0] > 2) * 0.5))
 
 
 def test_all_ignored_gives_zero_with_zero_gradient():

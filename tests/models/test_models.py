@@ -48,7 +48,8 @@ def test_one_step(model, backbone, size):
 
 @pytest.mark.parametrize(("model", "backbone"), [("dpt", "vit_tiny"), ("segformer", "mit_b0"), ("unet", "mit_b0")])
 def test_transformers(model, backbone):
-    chain(f"model={model}", f"backbone={backbone}")
+    found = chain(f"model={model}", f"backbone={backbone}")
+    assert found.model.decoder.spec["semantic"].stride == found.model.head.stride
 
 
 def refused(*overrides):
