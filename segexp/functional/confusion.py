@@ -23,7 +23,7 @@ def confusion_matrix(predicted: Tensor, truth: Tensor, classes: int, ignore_inde
     """
     rows = max(ignore_index + 1, classes)
     dtype = torch.int16 if rows * classes < 2**15 else torch.int32
-    joint = truth.to(dtype) * classes + predicted.to(dtype)
+    joint = truth.to(dtype, copy=True).mul_(classes).add_(predicted)
     counts = torch.bincount(joint.flatten(), minlength=rows * classes).view(rows, classes)
     if ignore_index < classes:  # an ignored class inside the range
         counts[ignore_index] = 0

@@ -4,9 +4,9 @@
 
 Scenes of 96x128 with five classes. The ragged outlines of trees and the narrow signs and persons are left out: logits at
 stride 8 (12x16 cells) can't follow them. Logits that were fitted to the very scenes, without any network, reach mIoU
-0.978 at stride 8 and 0.997 at stride 4; with all eight classes 0.915 and 0.968. Two models have settings of their own:
-U-Net++ is too slow to tell road from sidewalk at the common learning rate, and PSPNet, which has a single convolution at
-stride 8, ends at 0.950 on five classes and takes three (0.986 without a network), and no dropout.
+0.978 at stride 8 and 0.997 at stride 4; with all eight classes 0.915 and 0.968. On scenes of 192x256 with all eight, logits at
+stride 8 could reach 0.965, and DeepLabv3 is at 0.942 after 260 seconds. The loss is cross-entropy plus Dice, which small
+classes need; PSPNet, which has a single convolution at stride 8, takes no dropout.
 """
 
 import logging
@@ -22,9 +22,9 @@ from segexp.overrides import options
 
 WANTED = 0.95
 CLASSES = "data.classes=[sky,building,road,sidewalk,car]"
-OWN = {"pspnet": ["data.classes=[sky,building,road]", "decoder.dropout=0.0"], "unetplusplus": ["optimizer.lr=5e-3"]}
+OWN = {"pspnet": ["decoder.dropout=0.0"]}
 SCENES = ["data=shapes", CLASSES, "data.train=8", "data.loader.batch_size=4", "data.loader.cache=true", "debug=overfit"]
-RECIPE = ["backbone=resnet18", "optimizer.lr=2e-3", "optimizer.weight_decay=0.0", "scheduler.warmup=10", "seed=0"]
+RECIPE = ["backbone=resnet18", "loss=ce_dice", "optimizer.lr=2e-3", "optimizer.weight_decay=0.0", "scheduler.warmup=10", "seed=0"]
 EPOCHS, CHECK = 80, 10  # of two steps each; how often mIoU is measured
 
 
