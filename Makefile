@@ -41,11 +41,15 @@ bench: $(READY)  ## timings: framework overhead, start, sweeps, checkpoints, ker
 	$(BIN)/python -m tests.benchmarks.launch
 	$(BIN)/python -m tests.benchmarks.checkpoint
 	$(BIN)/python -m tests.benchmarks.kernels
+	$(BIN)/python -m tests.benchmarks.deeplab_step
+	$(BIN)/python -m tests.benchmarks.dense_crf
 	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.camvid
 	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.pipeline
 
-soak: $(READY)  ## the proof that nothing is lost: hundreds of kills, stops and starts, one result; goes on where it was stopped
+soak: $(READY)  ## the proof that nothing is lost: hundreds of kills, stops and starts, one result; goes on where it was stopped; then all models and backbones learn by heart
 	$(ONE_THREAD) $(BIN)/python -m tests.soak
+	$(BIN)/python -m tests.weights.parity
+	$(BIN)/python -m tests.benchmarks.overfit models backbones
 
 clean:  ## remove what was built (runs under outputs/ stay)
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

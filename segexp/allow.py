@@ -27,7 +27,7 @@ ENTRY_POINTS = "segexp.conf"  # group of entry points whose values name packages
 STAGES = tuple(
     f"segexp.{name}"
     for name in (
-        *("data", "augmentation", "backbones", "decoders", "heads", "losses", "postprocess", "protocols", "metrics"),
+        *("data", "augmentation", "backbones", "decoders", "heads", "fusion", "losses", "postprocess", "protocols", "metrics"),
         *("optim", "callbacks"),
     )
 )

@@ -36,9 +36,11 @@ from segexp.errors import ConfigError, SegexpError, WeightsError, WiringError
 from segexp.functional.files import read_json
 from segexp.functional.keys import key
 from segexp.functional.orders import repeat_factors
+from segexp.layers.renorm import renorm
 from segexp.metrics.several import Metrics
 from segexp.model import Model
 from segexp.optim.compiled import compile_stages
+from segexp.optim.recompute import check_checkpoint, checkpoint_stages
 from segexp.optim.stages import check_freeze, freeze_stages
 from segexp.overrides import options, suggest
 from segexp.probe import check_levels, unreached
@@ -49,14 +51,15 @@ from segexp.runs.settings import check_settings
 from segexp.task import Task
 from segexp.types import DataSpec, FeatureSpec
 from segexp.weights.checkpoints import newest, pointed, sha256
-from segexp.weights.load import load_model, part_of, read_state
+from segexp.weights.foreign import backbone_part, load_weights
+from segexp.weights.load import load_model, read_state
 from segexp.wiring import check, fits
 
 log = logging.getLogger(__name__)
 
 STAGES = ("backbone", "decoder", "head", "loss", "postprocess", "metrics")
 STEP_POLICIES = ("on_oom", "skip_nonfinite", "compile")  # of the section `trainer`: for this project, not for Lightning
-BACKBONE_MACHINERY = ("freeze", "norm_eval")  # of the section `backbone`: for any backbone, not for its constructor
+BACKBONE_MACHINERY = ("freeze", "norm_eval", "checkpoint_stages")  # of the section `backbone`: for any backbone, not for its constructor
 DATA_MACHINERY = ("split", "limit", "folds", "fold", "fold_seed", "sampling", "loader")  # of `data`: not for the data set itself
 
 
@@ -90,6 +93,8 @@ def chain(
     postprocess: Callable[..., Any],
     metrics: Mapping[str, Callable[..., Any]],
     protocol: Any = None,
+    fusion: Callable[..., Any] | None = None,
+    norm: Mapping[str, Any] | None = None,
     alternatives: Callable[..., Mapping[str, Any]] | None = None,
 ) -> Chain:
     """Complete each stage with what the one before it says of itself.
@@ -98,6 +103,8 @@ def chain(
         spec: the classes.
         backbone, decoder, head, loss, postprocess, metrics: the stages, lacking only what they get here.
         protocol: how an evaluation predicts images; in one pass unless given.
+        fusion: how the network is run on an image, lacking only the head; once unless given.
+        norm: of the whole model, see `segexp.layers.renorm`.
         alternatives: `(group, spec, features) -> built options`, for the message of an error.
 
     Raises:
@@ -109,11 +116,15 @@ def chain(
     top, criterion, finish = complete(head, levels, spec), complete(loss, spec), complete(postprocess, spec)
     figures = Metrics({name: complete(metric, spec) for name, metric in metrics.items()})
     others = functools.partial(alternatives, spec=spec, features=levels) if alternatives else None
-    check(spec, top, criterion, finish, figures, alternatives=others)
-    if protocol is not None and not fits(top.output_type, protocol.accepts):
-        what = f"{type(protocol).__name__} averages {protocol.accepts.__name__}, which {type(top).__name__} doesn't emit"
+    mixed = complete(fusion, top) if fusion else None
+    last = mixed or top  # what emits the output
+    check(spec, last, criterion, finish, figures, alternatives=others)
+    if protocol is not None and not fits(last.output_type, protocol.accepts):
+        what = f"{type(protocol).__name__} averages {protocol.accepts.__name__}, which {type(last).__name__} doesn't emit"
         raise WiringError(what, where="protocol", fix="what fits here: protocol=whole")
-    return Chain(Model(body, neck, top, finish, protocol), criterion, figures)
+    model = Model(body, neck, top, finish, protocol, mixed)
+    renorm(model, **norm or {})
+    return Chain(model, criterion, figures)
 
 
 def open_dataset(config: DictConfig) -> Any:
@@ -151,7 +162,8 @@ def stages(config: DictConfig) -> dict[str, Any]:
         raise ConfigError("no metrics are chosen", where="metrics", fix="metrics=[semantic]")
     body = {name: value for name, value in resolve(config)["backbone"].items() if name not in BACKBONE_MACHINERY}
     found = {name: make(body if name == "backbone" else config[name], key=name) for name in STAGES}
-    return found | {"protocol": make(config.get("protocol"), key="protocol")}
+    norm = OmegaConf.to_container(config.norm) if config.get("norm") else None
+    return found | {"norm": norm} | {name: make(config.get(name), key=name) for name in ("protocol", "fusion")}
 
 
 def checked(config: DictConfig, spec: DataSpec) -> Chain:
@@ -164,6 +176,8 @@ def checked(config: DictConfig, spec: DataSpec) -> Chain:
         found = chain(spec, **stages(config), alternatives=_built_options)
         check_levels(found.model, spec)
         check_freeze(**_frozen_part(config), backbone=found.model.backbone)
+        compiled = OmegaConf.select(config, "trainer.compile", default=False)
+        check_checkpoint(config.backbone.get("checkpoint_stages", 0), found.model.backbone, compiled=compiled)
     return found
 
 
@@ -207,6 +221,7 @@ def build(config: DictConfig, *, spec: DataSpec | None = None, weights: bool = T
         parts.model.get_parameter(name).requires_grad_(False)
     if frozen:
         log.info("frozen, because the loss can't reach them: %s", ", ".join(frozen))
+    checkpoint_stages(parts.model.backbone, config.backbone.get("checkpoint_stages", 0))
     parts.model.to(memory_format=torch.channels_last)
     if OmegaConf.select(config, "trainer.compile", default=False):
         compile_stages(parts.model)
@@ -333,7 +348,7 @@ def load_backbone(backbone: Any, outputs: Path) -> None:
     if source == "hub":
         state = backbone.hub_state()
     else:
-        state = part_of(read_state(_weights_file(source, outputs)), "backbone.net.")
+        state = backbone_part(read_state(_weights_file(source, outputs)), getattr(backbone, "net", backbone).state_dict())
     left = backbone.load(state, source)
     log.info("backbone weights from %s; not used: %s", source, ", ".join(left) or "none")
 
@@ -342,7 +357,8 @@ def load_first(model: Model, config: DictConfig) -> dict[str, Any] | None:
     """The weights that training starts from: the backbone's own, and over them those of `weights.file`.
 
     Returns:
-        For the manifest, where the weights come from: {"source", "file", "sha256", "without"}; None without `weights.file`.
+        For the manifest, where the weights come from: {"source", "file", "sha256", "without"}, and of a foreign file the
+        "scheme" of its names; None without `weights.file`.
     """
     outputs = Path(config.paths.outputs)
     load_backbone(model.backbone, outputs)
@@ -350,8 +366,9 @@ def load_first(model: Model, config: DictConfig) -> dict[str, Any] | None:
     if not source:
         return None
     file, without = _weights_file(source, outputs), "head." if config.weights.skip_head else None
-    load_model(model, file, without=without)
-    return {"source": source, "file": str(file), "sha256": sha256(file), "without": without}
+    report = load_weights(model, file, without=without)
+    parent = {"source": source, "file": str(file), "sha256": sha256(file), "without": without}
+    return parent | ({"scheme": report.scheme} if report else {})
 
 
 def _frozen_part(config: DictConfig) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def check_levels(model: Model, spec: DataSpec) -> None:
     was = model.training
     images = torch.zeros(1, spec.in_channels, SIDE, SIDE + model.backbone.pad_to, device="meta")
     height, width = images.shape[-2:]
-    padded = (height + -height % model.backbone.pad_to, width + -width % model.backbone.pad_to)
+    padded = model.padded((height, width))
     model.eval()
     inner = model.backbone(torch.zeros(1, spec.in_channels, *padded, device="meta"))
     for stage, features in ((model.backbone, inner), (model.decoder, model.features(images))):
@@ -79,7 +79,9 @@ def check_levels(model: Model, spec: DataSpec) -> None:
                 raise WiringError(
                     f"level {name} has shape {tuple(features[name].shape)}, by its channels and stride it is {wanted}",
                     where=f"{type(stage).__name__}, an image of {padded[0]}x{padded[1]}",
-                    fix="a backbone of this project emits [B,C,h,w] maps: choose a convolutional one",
+                    fix="a backbone of this project emits [B,C,h,w] maps: choose a convolutional one"
+                    if (height, width) == padded
+                    else "head.align_corners=false, or a backbone that rounds sizes up, such as resnet18|mobilenet_v2",
                 )
     model.train(was)
 

@@ -148,17 +148,14 @@ class Task(LightningModule):
 
     def _measured(self, batch: Batch) -> list[tuple[Prediction, Record]]:
         """Predict images of one size and measure each; adds up what the losses give."""
-        features = self.model.features(batch.images, batch.sizes)
-        output = self.model.head(features, batch.sizes, batch.targets)
-        for name, value in self.loss(output, batch).items():
+        given, output = self.model.both(batch.images, batch.sizes, batch.targets)
+        for name, value in self.loss(given, batch).items():
             self.sums[name] = self.sums.get(name, 0) + value.double()
             if name not in batch.counts:  # its mean over what is predicted together
                 self.counts[name] = self.counts.get(name, 0) + 1.0
         if self.model.protocol is not None:
             output = self.model.output(batch.images, batch.sizes)
-        elif self.model.head.needs:  # it read the targets: once more without them
-            output = self.model.head(features, batch.sizes)
-        predictions = self.model.postprocess(output, batch.sizes, batch.original_sizes)
+        predictions = self.model.predictions(output, batch.images, batch.sizes, batch.original_sizes)
         predictions = [complete(p, self.metrics.needs, self.data) for p in predictions]
         return [(p, self.metrics.measure(p, t)) for p, t in zip(predictions, batch.truth, strict=True)]
 

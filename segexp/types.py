@@ -193,10 +193,11 @@ class ClassLogits:
 
 @dataclass
 class SemanticLogits:
-    """Class logits per pixel, at `stride`."""
+    """Class logits per pixel, at `stride`: pixel x of the input lies at cell (x + 0.5) / stride - 0.5, or at x / stride."""
 
     logits: Tensor  # [B,K,h,w]
     stride: int
+    align_corners: bool = field(default=False, kw_only=True)  # the latter
 
 
 @dataclass

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 
-from segexp.backbones.geometry import dilate, made, observe, on_meta, set_input_channels
+from segexp.backbones.geometry import dilate, made, observe, set_input_channels, skeleton
 from segexp.backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD, fetched, fill, per_channel, require_name
 from segexp.errors import ConfigError
 from segexp.types import DataSpec, Features, FeatureSpec, Level
@@ -30,8 +31,10 @@ class SmpEncoder(nn.Module):
     Args:
         data: the data set; sets the number of input channels.
         name: the library's name of the encoder, e.g. `mit_b0`, `mobileone_s0`.
-        output_stride: stride of the deepest level. The stages beyond it are dilated by this project, not by the library:
-            that dilates the first block of a stage, too, which changes its values.
+        output_stride: stride of the deepest level. The stages beyond it are dilated by this project, not by the library
+            (see `segexp.backbones.geometry.dilate`).
+        first_block_dilation: `previous`; or `full`, which gives the library's own numbers.
+        multi_grid: one factor per block of the last stage, by which its dilation is multiplied; null: none.
         weights: `null` (random), `hub` (the library's ImageNet weights, downloaded), a file, or `run:<directory or id>`.
             Read by `segexp.build`, after the chain was checked.
         drop_path: stochastic depth, for encoders that have it (the published recipe of Mix Transformers: 0.1).
@@ -42,14 +45,24 @@ class SmpEncoder(nn.Module):
 
     net: Any  # the encoders have attributes that torch's type doesn't know
 
-    def __init__(self, data: DataSpec, *, name: str, output_stride: int = 16, weights: str | None = None, drop_path: float = 0.0) -> None:
+    def __init__(
+        self,
+        data: DataSpec,
+        *,
+        name: str,
+        output_stride: int = 16,
+        first_block_dilation: str = "previous",
+        multi_grid: Sequence[int] | None = None,
+        weights: str | None = None,
+        drop_path: float = 0.0,
+    ) -> None:
         super().__init__()
         self.name, self.weights = name, weights
         require_name(name, ENCODERS, library="segmentation-models-pytorch", also="or backbone=timm for timm's")
         make = partial(_create, name, data.in_channels, drop_path)
-        calls = observe(on_meta(make), data.in_channels)
         self.net = made(make)
-        dilate(self.net, calls, output_stride, name=name)
+        calls = observe(skeleton(self.net, make), data.in_channels)
+        dilate(self.net, calls, output_stride, name=name, first_block_dilation=first_block_dilation, multi_grid=multi_grid)
         levels = enumerate(self.net.out_channels)
         self.spec: FeatureSpec = {f"c{i}": Level(c, min(2**i, output_stride)) for i, c in levels if i > 0 and c > 0}
         self.pad_to = max(level.stride for level in self.spec.values())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
+from segexp.backbones.geometry import DILATING, STRIDES, Call, dilate, made, observe, skeleton
 from segexp.backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD, fetched, fill, per_channel, require_name
 from segexp.errors import ConfigError
 from segexp.functional.imports import without
@@ -14,8 +17,12 @@ from segexp.types import DataSpec, Features, FeatureSpec, Level
 with without("wandb"):  # timm imports it for a training script of its own
     import timm
 
-# a few that dilate, named in messages; any other that takes timm's `output_stride` works too
-DILATING = ("resnet18", "resnet50", "tf_efficientnet_lite0", "mobilenetv2_100", "mobilenetv3_large_100", "regnety_008", "convnext_tiny")
+STEMS = {  # of ResNets: what timm builds them from
+    "7x7": {"stem_type": "", "stem_width": 64},
+    "v1c": {"stem_type": "deep", "stem_width": 32},
+    "beta": {"stem_type": "deep", "stem_width": 64},
+}
+LAYOUTS = ("v1.5", "caffe")
 
 
 class TimmCNN(nn.Module):
@@ -24,23 +31,52 @@ class TimmCNN(nn.Module):
     Args:
         data: the data set; sets the number of input channels.
         name: timm's name of the network.
-        output_stride: stride of the deepest level; the stages beyond it are dilated, and the first block of a dilated
-            stage keeps the previous dilation, as published.
+        output_stride: stride of the deepest level; the stages beyond it are dilated (see `segexp.backbones.geometry.dilate`).
+        first_block_dilation: `previous`, as published: the first block of a dilated stage keeps the previous dilation; or `full`.
+        multi_grid: one factor per block of the last stage, by which its dilation is multiplied; null: none.
+        stem: of ResNets: `7x7`, or three 3x3 convolutions of 32, 32, 64 (`v1c`) or 64, 64, 128 (`beta`) channels; null: the
+            network's own.
+        layout: of ResNets: where a block of three convolutions has its stride: `v1.5` in the 3x3; `caffe` in the first 1x1,
+            and the pool of the stem rounds sizes up; null: the network's own.
         weights: `null` (random), `hub` (timm's pretrained weights, downloaded), a file, or `run:<directory or id>`.
             Read by `segexp.build`, after the chain was checked.
         drop_path: stochastic depth, for networks that have it.
+
+    Raises:
+        ConfigError: there is no such network, or it can't have this output stride, stem or layout.
     """
 
     net: Any  # timm's modules have attributes that torch's type doesn't know
 
-    def __init__(self, data: DataSpec, *, name: str, output_stride: int = 16, weights: str | None = None, drop_path: float = 0.0) -> None:
+    def __init__(
+        self,
+        data: DataSpec,
+        *,
+        name: str,
+        output_stride: int = 16,
+        first_block_dilation: str = "previous",
+        multi_grid: Sequence[int] | None = None,
+        stem: str | None = None,
+        layout: str | None = None,
+        weights: str | None = None,
+        drop_path: float = 0.0,
+    ) -> None:
         super().__init__()
         self.name, self.weights = name, weights
-        self.net = _create(name, output_stride, data.in_channels, drop_path)
+        make = partial(_create, name, data.in_channels, drop_path, stem, layout)
+        self.net = made(make)
+        strides = self.net.feature_info.reduction()
+        _check_stride(name, strides, output_stride)
+        if output_stride != max(strides) or first_block_dilation != "previous" or multi_grid is not None:
+            calls = _observed(name, skeleton(self.net, make), data.in_channels)
+            dilate(self.net, calls, output_stride, name=name, first_block_dilation=first_block_dilation, multi_grid=multi_grid)
+        self.rounds_up = layout == "caffe"
+        if self.rounds_up:
+            self.net.maxpool.ceil_mode = True
         info = self.net.feature_info
         levels = list(zip(info.channels(), info.reduction(), strict=True))
         first = 6 - len(levels)  # the last level is c5
-        self.spec: FeatureSpec = {f"c{first + i}": Level(c, s) for i, (c, s) in enumerate(levels) if c > 0}
+        self.spec: FeatureSpec = {f"c{first + i}": Level(c, min(s, output_stride)) for i, (c, s) in enumerate(levels) if c > 0}
         self.pad_to = max(level.stride for level in self.spec.values())
         pretrained = timm.get_pretrained_cfg(name)
         self.mean = per_channel(pretrained.mean if pretrained else IMAGENET_MEAN, data.in_channels)
@@ -48,7 +84,11 @@ class TimmCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Features:
         """Images [B,C,H,W], normalised and padded to a multiple of `pad_to`."""
-        return dict(zip(self.spec, self.net(images), strict=True))
+        levels = dict(zip(self.spec, self.net(images), strict=True))
+        if not self.rounds_up:
+            return levels
+        height, width = images.shape[-2:]  # images of k x stride pixels get a cell too many
+        return {name: x[..., : -(-height // self.spec[name].stride), : -(-width // self.spec[name].stride)] for name, x in levels.items()}
 
     def hub_state(self) -> dict[str, Tensor]:
         """timm's pretrained weights of this network.
@@ -67,26 +107,61 @@ def _flat(name: str) -> str:
     return name.replace(".", "_")  # timm flattens stage names: `stages.0` becomes `stages_0`
 
 
-def _create(name: str, output_stride: int, in_channels: int, drop_path: float) -> Any:
+def _create(name: str, in_channels: int, drop_path: float, stem: str | None, layout: str | None) -> Any:
     require_name(name, timm.list_models(), library="timm")
-    if output_stride not in (8, 16, 32):
-        raise ConfigError(f"output stride {output_stride}", where="backbone.output_stride", fix="8, 16 or 32")
     options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
-    if output_stride != 32:
-        options["output_stride"] = output_stride
+    if stem is not None:
+        options |= _stem_options(name, stem)
     try:
         net: Any = timm.create_model(name, pretrained=False, features_only=True, in_chans=in_channels, **options)
     except (AssertionError, TypeError, NotImplementedError, AttributeError, RuntimeError, ValueError) as error:
         raise ConfigError(
-            f"{name} can't be built at output stride {output_stride} ({str(error)[:120] or type(error).__name__})",
+            f"{name} can't be built as a backbone ({str(error)[:120] or type(error).__name__})",
             where="backbone",
-            fix=f"backbone.output_stride=32, or a network that dilates, such as {', '.join(DILATING)}",
+            fix=f"a convolutional network, such as backbone={'|'.join(DILATING)}",
         ) from error
-    strides = net.feature_info.reduction()
-    if max(strides) != output_stride:
+    if layout is not None:
+        _lay_out(net, name, layout)
+    return net
+
+
+def _stem_options(name: str, stem: str) -> dict[str, Any]:
+    if stem not in STEMS:
+        raise ConfigError("no such stem", where=f"backbone.stem={stem}", fix="|".join(STEMS))
+    _require_resnet(name, f"backbone.stem={stem}")
+    return STEMS[stem]
+
+
+def _lay_out(net: Any, name: str, layout: str) -> None:
+    if layout not in LAYOUTS:
+        raise ConfigError("no such layout", where=f"backbone.layout={layout}", fix="|".join(LAYOUTS))
+    _require_resnet(name, f"backbone.layout={layout}")
+    if layout == "caffe":
+        for block in (module for module in net.modules() if hasattr(module, "conv3")):
+            block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
+
+
+def _require_resnet(name: str, where: str) -> None:
+    if timm.models.model_entrypoint(name).__module__ != "timm.models.resnet":
+        raise ConfigError(f"{name} is no ResNet of timm", where=where, fix=f"{where.partition('=')[0]}=null, or backbone=resnet50")
+
+
+def _observed(name: str, net: Any, channels: int) -> dict[str, Call]:
+    try:
+        return observe(net, channels)
+    except (RuntimeError, AssertionError, ValueError) as error:  # of a fixed image size, for one
         raise ConfigError(
-            f"{name} has strides {strides}, not output stride {output_stride}",
-            where="backbone",
+            f"{name} can't be dilated: it takes no image of any size ({str(error)[:120]})",
+            where="backbone.output_stride",
+            fix=f"backbone.output_stride={max(net.feature_info.reduction())}, or a backbone such as {'|'.join(DILATING)}",
+        ) from error
+
+
+def _check_stride(name: str, strides: Sequence[int], output_stride: int) -> None:
+    """Refuse what lies beyond the network's own stride; what lies below it is `dilate`'s."""
+    if output_stride in STRIDES and max(strides) < output_stride:
+        raise ConfigError(
+            f"{name} has strides {list(strides)}, not output stride {output_stride}",
+            where="backbone.output_stride",
             fix=f"backbone.output_stride={max(strides)}",
         )
-    return net

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,10 @@ class TorchvisionCNN(nn.Module):
         data: the data set; sets the number of input channels.
         name: torchvision's name of the classifier, e.g. `resnet18`, `mobilenet_v3_large`, `regnet_y_400mf`.
         output_stride: stride of the deepest level; the stages beyond it are dilated (see `segexp.backbones.geometry.dilate`).
+        first_block_dilation: `previous` or `full`; see there.
+        multi_grid: one factor per block of the last stage, by which its dilation is multiplied; null: none.
+        level_block: which block of each stride gives the level, `last` or `first`; torchvision's own segmenters take the first, of
+            all levels but the deepest.
         weights: `null` (random), `hub` (torchvision's default weights, downloaded), a file, or `run:<directory or id>`.
             Read by `segexp.build`, after the chain was checked.
         drop_path: stochastic depth, for networks that have it.
@@ -36,7 +41,18 @@ class TorchvisionCNN(nn.Module):
 
     net: Any  # a traced graph, whose attributes torch's type doesn't know
 
-    def __init__(self, data: DataSpec, *, name: str, output_stride: int = 16, weights: str | None = None, drop_path: float = 0.0) -> None:
+    def __init__(
+        self,
+        data: DataSpec,
+        *,
+        name: str,
+        output_stride: int = 16,
+        first_block_dilation: str = "previous",
+        multi_grid: Sequence[int] | None = None,
+        level_block: str = "last",
+        weights: str | None = None,
+        drop_path: float = 0.0,
+    ) -> None:
         super().__init__()
         self.name, self.weights = name, weights
         require_name(name, models.list_models(module=models), library="torchvision")
@@ -46,11 +62,11 @@ class TorchvisionCNN(nn.Module):
             calls = observe(skeleton, data.in_channels)
         except (RuntimeError, AssertionError, ValueError) as error:
             raise _no_levels(name) from error  # of a fixed image size, for one
-        levels = level_modules(skeleton, calls)
+        levels = level_modules(skeleton, calls, level_block)
         if not levels or max(call.after or 0 for call in levels.values()) < 32:
             raise _no_levels(name)
         whole = made(make)
-        dilate(whole, calls, output_stride, name=name)
+        dilate(whole, calls, output_stride, name=name, first_block_dilation=first_block_dilation, multi_grid=multi_grid)
         first = 6 - len(levels)  # the last level is c5
         names = [f"c{first + i}" for i in range(len(levels))]
         strides = (min(call.after or 0, output_stride) for call in levels.values())

@@ -1,8 +1,11 @@
-"""segexp describe [overrides]: the composed chain, one line per stage: levels, channels, strides, parameters, MACs.
+"""segexp describe [overrides]: the composed chain: levels, channels, strides, rates, receptive field, parameters, MACs.
 
   segexp describe
   segexp describe backbone=resnet50 backbone.output_stride=8 data=camvid
+  segexp describe model=deeplabv3 backbone=torchvision backbone.name=resnet50    a published model?
 
+A level `c2 256/4` has 256 channels at stride 4; `sees 35 px` is its receptive field, `+ image` where a value is pooled over
+the whole image too. Rates are the dilations of the convolutions.
 Nothing is trained, downloaded or opened: the chain is built on the meta device.
 """
 
@@ -25,17 +28,19 @@ def run(arguments: Sequence[str]) -> int:
     config = compose("train", overrides)
     resolve(config)
     from segexp.build import checked, open_dataset
-    from segexp.probe import macs, usual_size
+    from segexp.card import card, published
+    from segexp.probe import usual_size
 
     spec = open_dataset(config).spec
     chain = checked(config, spec)
     model: Any = chain.model.eval()
-    height, width = usual_size(config.augmentation.get("crop"))
+    facts = card(model, spec, usual_size(config.augmentation.get("crop")))
     kinds = f"{spec.num_classes} classes, {spec.in_channels} channels, gives {listed(spec.provides)}"
     rows = [("data", type_of(config.data), kinds, "")]
     for name, stage in model.stages():
         told = levels(stage.spec) if hasattr(stage, "spec") else f"emits {shown(stage.output_type)}"
-        rows.append((name, type(stage).__name__, told, f"{sum(p.numel() for p in stage.parameters()) / 1e6:.3f} M"))
+        rows.append((name, type_of(config[name]), told, f"{facts.parameters[name] / 1e6:.3f} M"))
+        rows.append(("", "", f"sees {facts.sees(name)}; rates {facts.shown_rates(name)}", ""))
     loss, post, metrics = chain.loss, model.postprocess, chain.metrics
     rows.append(("loss", type(loss).__name__, f"reads {shown(loss.accepts)}, needs {listed(loss.needs)}", ""))
     rows.append(("postprocess", type(post).__name__, f"provides {listed(post.provides)}", ""))
@@ -44,8 +49,9 @@ def run(arguments: Sequence[str]) -> int:
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     for row in rows:
         print("  ".join(f"{cell:{w}}" for cell, w in zip(row[:3], widths, strict=True)) + f"  {row[3]}")
-    total = sum(p.numel() for p in model.parameters())
-    print(f"total {total / 1e6:.3f} M parameters, {macs(model, spec, (height, width)) / 1e9:.2f} GMACs for an image of {height}x{width}")
+    height, width = facts.size
+    print(f"total {facts.total / 1e6:.3f} M parameters, {facts.macs / 1e9:.2f} GMACs for an image of {height}x{width}")
+    print("equals " + (", ".join(published(config)) or "no published model that this project knows (docs/deeplab.md lists them)"))
     return 0
 
 

@@ -17,12 +17,14 @@ COMMANDS = {
     "train": "train and validate one run; -m sweeps over comma-separated values",
     "evaluate": "measure a run at original resolution, also under other settings or on another split",
     "predict": "label pictures with a run's model",
+    "import": "a checkpoint of torchvision, segmentation-models-pytorch or another port becomes a run",
     "bench": "images/s, latency and peak memory of a chain, on random images",
     "describe": "the composed chain: levels, channels, strides, parameters, MACs",
     "list": "the config groups, or the options of one",
     "data": "check a data set, its figures and class weights, a contact sheet: data check|stats|browse",
     "report": "write a run's report.html again",
 }
+MODULES = {"import": "import_run"}  # where the command's name can't be a module's
 
 HELP = """segexp: config-driven experiments for image segmentation
 
@@ -80,7 +82,7 @@ def _dispatch(arguments: list[str]) -> int:
         near = get_close_matches(name, COMMANDS, 1, 0.5)
         train = "segexp train " + name if "=" in name else f"one of {', '.join(COMMANDS)}"
         raise ConfigError(f"there is no command {name!r}", where="segexp <command>", fix=f"segexp {near[0]}" if near else train)
-    module = importlib.import_module(f"segexp.cli.{name}")
+    module = importlib.import_module(f"segexp.cli.{MODULES.get(name, name)}")
     if any(argument in ("-h", "--help") for argument in rest):
         print((module.__doc__ or "").strip())
         return 0

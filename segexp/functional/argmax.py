@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from segexp.functional.resize import Taps, mixed_rows, scales, taps, to_size, widened
+from segexp.functional.resize import Taps, mixed_rows, scales, shift, taps, to_size, widened
 from segexp.types import Size
 
 WORKING_SET = 2**21  # values that a step works on: they stay in the processor's cache, and kernels take about a millisecond
@@ -36,7 +36,7 @@ def largest(planes: Tensor) -> Tensor:
     return index.to(kind)
 
 
-def upsampled_argmax(logits: Tensor, stride: int, size: Size, original: Size | None = None) -> Tensor:
+def upsampled_argmax(logits: Tensor, stride: float, size: Size, original: Size | None = None, *, aligned: bool = False) -> Tensor:
     """The most likely class after `to_size`, the lowest of equals.
 
     A bilinear value is a mean of the four cells around it: where these agree on the class, so does every pixel between
@@ -48,6 +48,7 @@ def upsampled_argmax(logits: Tensor, stride: int, size: Size, original: Size | N
         stride: input pixels per cell.
         size: valid (height, width) of the input.
         original: the size to return; `size` unless given.
+        aligned: as in `to_size`.
 
     Returns:
         [H,W], uint8 for K <= 256, else int64.
@@ -59,14 +60,15 @@ def upsampled_argmax(logits: Tensor, stride: int, size: Size, original: Size | N
         logits = logits.float()
     few = len(logits) * height * width <= FEW
     if few or logits.device.type != "cpu" or not bool(logits.sum().isfinite()):  # a NaN is the largest value there is
-        best = to_size(logits[None], stride, size, original)[0].max(0).indices
+        best = to_size(logits[None], stride, size, original, aligned=aligned)[0].max(0).indices
         return best.to(torch.uint8 if len(logits) <= 256 else torch.int64)
     logits = logits.contiguous()
     if (height, width) == tuple(logits.shape[1:]) and ratios == (1, 1):
         return largest(logits)
-    rows, columns = (taps(n, cells, ratio) for n, cells, ratio in zip((height, width), logits.shape[1:], ratios, strict=True))
+    offset = shift(stride, aligned)
+    rows, columns = (taps(n, cells, ratio, offset) for n, cells, ratio in zip((height, width), logits.shape[1:], ratios, strict=True))
     found = _by_cells(logits, rows, columns) if min(ratios) >= 2 else None
-    return _by_strips(logits, rows, width, ratios[1]) if found is None else found
+    return _by_strips(logits, rows, width, ratios[1], offset) if found is None else found
 
 
 def mixed_cells(classes: Tensor, rows: Taps, columns: Taps) -> Tensor:
@@ -86,12 +88,12 @@ def mixed_cells(classes: Tensor, rows: Taps, columns: Taps) -> Tensor:
 def _by_cells(logits: Tensor, rows: Taps, columns: Taps) -> Tensor | None:
     """Fill what the corners agree on, then compute the rest; None where that would be slower than strips."""
     classes = largest(logits)
-    mixed = mixed_cells(classes, rows, columns)
+    down, across = (torch.bincount(axis.cell) for axis in (rows, columns))  # pixels in each gap
+    mixed = mixed_cells(classes, rows, columns) & (down > 0)[:, None] & (across > 0)
     i, j = mixed.nonzero(as_tuple=True)  # [M]
     if len(i) > MOST_MIXED * mixed.numel():
         return None
     out = classes.index_select(1, columns.low).index_select(0, rows.low)
-    down, across = (torch.bincount(axis.cell) for axis in (rows, columns))  # pixels in each gap
     step = max(WORKING_SET // (len(logits) * int(down.max()) * int(across.max())), 1)
     for start in range(0, len(i), step):
         here = slice(start, start + step)
@@ -120,12 +122,12 @@ def _between(logits: Tensor, rows: Taps, columns: Taps, y: Tensor, x: Tensor) ->
     return torch.lerp(sides[0][:, :, None], sides[1][:, :, None], across)
 
 
-def _by_strips(logits: Tensor, rows: Taps, width: int, ratio: float) -> Tensor:
+def _by_strips(logits: Tensor, rows: Taps, width: int, ratio: float, offset: float) -> Tensor:
     """All values, a few rows at a time."""
     height = len(rows.cell)
     step = max(WORKING_SET // (len(logits) * width), 1)
     strips = []
     for start in range(0, height, step):
         thin = mixed_rows(logits, rows, start, min(start + step, height))  # [K,R,w]
-        strips.append(largest(widened(thin[None], width, ratio)[0]))
+        strips.append(largest(widened(thin[None], width, ratio, offset)[0]))
     return torch.cat(strips)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segexp.errors import SegexpError
-from segexp.functional.resize import Taps, mixed_rows, taps, to_size, widened
+from segexp.functional.resize import HALF, Taps, mixed_rows, shift, taps, to_size, widened
 
 WORKING_SET = 2**21  # values of a strip: it stays in the processor's cache, and kernels take about a millisecond
 FUSED_FROM = 2**20  # upsampled values of a batch from which the fused form is the faster one...
@@ -41,7 +41,9 @@ class Terms(NamedTuple):
     choose: Choose | None = None
 
 
-def summed_cross_entropy(logits: Tensor, target: Tensor, stride: int, terms: Terms, *, fused: bool = True) -> Tensor:
+def summed_cross_entropy(
+    logits: Tensor, target: Tensor, stride: float, terms: Terms, *, fused: bool = True, aligned: bool = False
+) -> Tensor:
     """The sum over labelled pixels of their weight x cross-entropy, after `to_size`.
 
     Args:
@@ -50,6 +52,7 @@ def summed_cross_entropy(logits: Tensor, target: Tensor, stride: int, terms: Ter
         stride: pixels per cell.
         terms: classes, weights and smoothing.
         fused: use the fused form where it is faster; it can be differentiated once.
+        aligned: as in `to_size`.
 
     Returns:
         float32 [].
@@ -59,8 +62,9 @@ def summed_cross_entropy(logits: Tensor, target: Tensor, stride: int, terms: Ter
     """
     if fused and is_fused(logits, target, stride, terms):
         with torch.autocast("cpu", enabled=False):
-            return _Fused.apply(logits.float(), target, stride, terms, torch.is_grad_enabled() and logits.requires_grad)
-    full = to_size(logits, stride, tuple(target.shape[-2:])).float()  # [B,K,H,W]
+            grid = _Grid(stride, shift(stride, aligned))
+            return _Fused.apply(logits.float(), target, grid, terms, torch.is_grad_enabled() and logits.requires_grad)
+    full = to_size(logits, stride, tuple(target.shape[-2:]), aligned=aligned).float()  # [B,K,H,W]
     losses = F.cross_entropy(
         full,
         target,
@@ -72,7 +76,7 @@ def summed_cross_entropy(logits: Tensor, target: Tensor, stride: int, terms: Ter
     return (losses * terms.choose(losses.detach())).sum() if terms.choose else losses
 
 
-def is_fused(logits: Tensor, target: Tensor, stride: int, terms: Terms) -> bool:
+def is_fused(logits: Tensor, target: Tensor, stride: float, terms: Terms) -> bool:
     """Whether the fused form is the faster one: on a CPU, for many classes, for a batch that doesn't fit into its cache."""
     classes = logits.shape[1]
     if logits.device.type != "cpu" or stride == 1 or classes < FUSED_CLASSES:
@@ -80,16 +84,23 @@ def is_fused(logits: Tensor, target: Tensor, stride: int, terms: Terms) -> bool:
     return classes * target.numel() >= (CHOSEN_FROM if terms.choose else FUSED_FROM)
 
 
+class _Grid(NamedTuple):
+    """Where pixels lie on the logits' grid; see `segexp.functional.resize.taps`."""
+
+    stride: float  # pixels per cell
+    shift: float
+
+
 class _Fused(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, logits: Tensor, target: Tensor, stride: int, terms: Terms, with_gradient: bool) -> Tensor:  # noqa: ANN001
+    def forward(ctx, logits: Tensor, target: Tensor, grid: _Grid, terms: Terms, with_gradient: bool) -> Tensor:  # noqa: ANN001
         weights = None
         if terms.choose is not None:
-            losses = _losses(logits, target, stride, terms.ignore_index)
+            losses = _losses(logits, target, grid, terms.ignore_index)
             weights = terms.choose(losses)
             if not with_gradient:
                 return (losses * weights).sum(dtype=torch.float64).float()
-        total, gradient = _sum(logits, target, stride, terms, weights, with_gradient)
+        total, gradient = _sum(logits, target, grid, terms, weights, with_gradient)
         if with_gradient:
             ctx.save_for_backward(gradient)
         return total
@@ -111,43 +122,43 @@ class _Strip(NamedTuple):
     valid: Tensor  # bool [N,1]
 
 
-def _strips(logits: Tensor, target: Tensor, axis: Taps, stride: int, ignore_index: int) -> Iterator[_Strip]:
+def _strips(logits: Tensor, target: Tensor, axis: Taps, grid: _Grid, ignore_index: int) -> Iterator[_Strip]:
     cells = logits.permute(0, 2, 3, 1).contiguous()  # [B,h,w,K]: classes side by side suit every step that follows
     classes, (height, width) = cells.shape[-1], target.shape[1:]
     step = max(WORKING_SET // (len(cells) * width * classes), 1)
     for start in range(0, height, step):
         stop = min(start + step, height)
         thin = mixed_rows(cells, axis, start, stop)  # [B,R,w,K]
-        full = widened(thin.permute(0, 3, 1, 2), width, stride).permute(0, 2, 3, 1)  # [B,R,W,K]
+        full = widened(thin.permute(0, 3, 1, 2), width, *grid).permute(0, 2, 3, 1)  # [B,R,W,K]
         log_p = torch.log_softmax(full.reshape(-1, classes), 1)
         here = target[:, start:stop].reshape(-1, 1)
         valid = here != ignore_index
         yield _Strip(start, stop, log_p, here * valid, valid)
 
 
-def _losses(logits: Tensor, target: Tensor, stride: int, ignore_index: int) -> Tensor:
+def _losses(logits: Tensor, target: Tensor, grid: _Grid, ignore_index: int) -> Tensor:
     """The negative log-likelihood of every pixel, 0 where unlabelled: [B,H,W]."""
-    axis, parts = taps(target.shape[1], logits.shape[2], stride), []
-    for strip in _strips(logits, target, axis, stride, ignore_index):
+    axis, parts = taps(target.shape[1], logits.shape[2], *grid), []
+    for strip in _strips(logits, target, axis, grid, ignore_index):
         losses = strip.log_p.gather(1, strip.target).neg_().masked_fill_(~strip.valid, 0)
         parts.append(losses.view(len(target), -1, target.shape[2]))
     return torch.cat(parts, 1)
 
 
 def _sum(
-    logits: Tensor, target: Tensor, stride: int, terms: Terms, weights: Tensor | None, with_gradient: bool
+    logits: Tensor, target: Tensor, grid: _Grid, terms: Terms, weights: Tensor | None, with_gradient: bool
 ) -> tuple[Tensor, Tensor | None]:
     """The loss and, if wanted, its gradient [B,K,h,w]."""
     batch, classes, height, width = logits.shape
-    axis = taps(target.shape[1], height, stride)
+    axis = taps(target.shape[1], height, *grid)
     gradient = logits.new_zeros(batch, height, width, classes) if with_gradient else None
     total = torch.zeros((), dtype=torch.float64)
-    for strip in _strips(logits, target, axis, stride, terms.ignore_index):
+    for strip in _strips(logits, target, axis, grid, terms.ignore_index):
         here = None if weights is None else weights[:, strip.start : strip.stop].reshape(-1, 1)
         shares = _shares(strip, terms, here)
         total += _value(strip, shares)
         if gradient is not None:
-            _add_gradient(gradient, _slope(strip, shares), axis, strip, stride)
+            _add_gradient(gradient, _slope(strip, shares), axis, strip, grid)
     return total.float(), None if gradient is None else gradient.permute(0, 3, 1, 2)
 
 
@@ -188,16 +199,27 @@ def _slope(strip: _Strip, shares: _Shares) -> Tensor:
     return slope.addcmul_(shares.all, shares.spread, value=-1)
 
 
-def _add_gradient(gradient: Tensor, slope: Tensor, axis: Taps, strip: _Strip, stride: int) -> None:
+def _add_gradient(gradient: Tensor, slope: Tensor, axis: Taps, strip: _Strip, grid: _Grid) -> None:
     """Bring the slope of a strip to the logits' size and add it to `gradient` [B,h,w,K]."""
     batch, _, width, classes = gradient.shape
     rows = strip.stop - strip.start
     full = slope.view(batch, rows, -1, classes).permute(0, 3, 1, 2)  # [B,K,R,W]
-    sizes = [rows, full.shape[3]], [batch, classes, rows, width]
-    thin = torch.ops.aten.upsample_bilinear2d_backward(full, *sizes, False, 1.0, float(stride))
+    thin = _narrowed(full, width, grid)  # [B,K,R,w]
     low, high, fraction = (x[strip.start : strip.stop] for x in axis[1:])
     first, past, across = int(low[0]), int(high[-1]) + 1, torch.arange(rows)
     spread = torch.zeros(past - first, rows)  # what each row gives to each row of cells
     spread.index_put_((low - first, across), 1 - fraction, accumulate=True)
     spread.index_put_((high - first, across), fraction, accumulate=True)
     gradient[:, first:past] += (spread @ thin.permute(0, 2, 3, 1).reshape(batch, rows, -1)).view(batch, -1, width, classes)
+
+
+def _narrowed(full: Tensor, width: int, grid: _Grid) -> Tensor:
+    """The gradient of `widened`: [B,K,R,W] to [B,K,R,width]."""
+    batch, classes, rows, pixels = full.shape
+    if grid.shift == HALF:
+        sizes = [rows, pixels], [batch, classes, rows, width]
+        return torch.ops.aten.upsample_bilinear2d_backward(full, *sizes, False, 1.0, float(grid.stride))
+    axis = taps(pixels, width, *grid)
+    thin = full.new_zeros(batch, classes, rows, width)
+    thin.index_add_(3, axis.low, full * (1 - axis.fraction))
+    return thin.index_add_(3, axis.high, full * axis.fraction)

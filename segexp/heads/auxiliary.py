@@ -41,9 +41,10 @@ class AuxiliaryHead(nn.Module):
                 raise ConfigError(what, where=f"head.parts.{name}", fix="choose a head that does, such as semantic or fcn")
         self.needs: frozenset[str] = frozenset().union(*(part.needs for part in made.values()))
         self.parts = nn.ModuleDict(made)
+        self.align_corners = getattr(made[MAIN], "align_corners", False)
 
     def forward(self, features: Features, sizes: Sizes, targets: list[Targets] | None = None) -> AuxiliaryLogits:
         main = self.parts[MAIN](features, sizes, targets)
         others = [] if targets is None else [name for name in self.parts if name != MAIN]
         aux = {name: self.parts[name](features, sizes, targets) for name in others}
-        return AuxiliaryLogits(main.logits, main.stride, aux)
+        return AuxiliaryLogits(main.logits, main.stride, aux, align_corners=main.align_corners)

@@ -18,18 +18,28 @@ class FCNHead(nn.Module):
         level: the level that is read.
         width: channels between the convolutions; a quarter of the level's unless given.
         dropout: probability of dropping a value before the last convolution.
+        align_corners: pixel x of the input lies at cell x / stride, for inputs of k x stride + 1, instead of (x + 0.5) / stride - 0.5.
     """
 
     output_type = SemanticLogits
     needs: frozenset[str] = frozenset()
 
-    def __init__(self, features: FeatureSpec, data: DataSpec, *, level: str = "c5", width: int | None = None, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        features: FeatureSpec,
+        data: DataSpec,
+        *,
+        level: str = "c5",
+        width: int | None = None,
+        dropout: float = 0.1,
+        align_corners: bool = False,
+    ) -> None:
         super().__init__()
         require(features, level, by="FCNHead")
-        self.level, self.stride = level, features[level].stride
+        self.level, self.stride, self.align_corners = level, features[level].stride, align_corners
         channels = features[level].channels
         width = width or max(channels // 4, 1)
         self.net = nn.Sequential(conv_norm_act(channels, width, 3), nn.Dropout(dropout), nn.Conv2d(width, data.num_classes, 1))
 
     def forward(self, features: Features, sizes: Sizes, targets: list[Targets] | None = None) -> SemanticLogits:
-        return SemanticLogits(self.net(features[self.level]), self.stride)  # [B,K,h,w] logits
+        return SemanticLogits(self.net(features[self.level]), self.stride, align_corners=self.align_corners)  # [B,K,h,w] logits

@@ -7,20 +7,52 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from segexp.layers.conv import conv_norm_act, separable_conv
+from segexp.errors import ConfigError
+from segexp.layers.conv import conv_act, conv_block, conv_norm_act
+
+PUBLISHED = (6, 12, 18)  # at stride 16
 
 
-def atrous_rates(stride: int) -> tuple[int, ...]:
-    """The published rates 6, 12, 18 at stride 16, scaled so that the field of view in pixels stays: 32 -> 3/6/9, 8 -> 12/24/36."""
-    return tuple(max(1, round(rate * 16 / stride)) for rate in (6, 12, 18))
+def atrous_rates(
+    stride: int, rates: Sequence[int] | None = None, *, published: Sequence[int] = PUBLISHED, key: str = "decoder.rates"
+) -> tuple[int, ...]:
+    """Dilations: those given, else the published ones of stride 16, scaled so that the field of view in pixels stays.
+
+    Args:
+        stride: of the level that is read.
+        rates: as configured; None: 3/6/9 at stride 32, 6/12/18 at 16, 12/24/36 at 8.
+        published: those of stride 16.
+        key: of the config, for messages.
+
+    Raises:
+        ConfigError: no rate, or one that is no whole number above 0.
+    """
+    if rates is None:
+        return tuple(max(1, round(rate * 16 / stride)) for rate in published)
+    if not rates or any(not isinstance(rate, int) or isinstance(rate, bool) or rate < 1 for rate in rates):
+        fit = ",".join(map(str, atrous_rates(stride, published=published)))
+        given = ",".join(map(str, rates))
+        raise ConfigError("rates are whole numbers above 0", where=f"{key}=[{given}]", fix=f"{key}=[{fit}], or null: from stride {stride}")
+    return tuple(rates)
 
 
 class ImagePool(nn.Module):
-    """Global average, 1x1 convolution, norm, ReLU, spread over the map again."""
+    """Global average, 1x1 convolution, norm, ReLU, spread over the map again.
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        norm: True, with BatchNorm; False, the convolution has neither norm nor bias; `bias`, a bias in the norm's place.
+
+    Raises:
+        ConfigError: another `norm`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, norm: bool | str = True) -> None:
         super().__init__()
-        self.project = conv_norm_act(inputs, outputs, pooled=True)
+        if norm not in (True, False, "bias"):
+            raise ConfigError("no such norm of the image pool", where=f"decoder.pool_norm={norm}", fix="decoder.pool_norm=true|false|bias")
+        self.project = conv_norm_act(inputs, outputs, pooled=True) if norm is True else conv_act(inputs, outputs, bias=norm == "bias")
 
     def forward(self, x: Tensor) -> Tensor:
         return self.project(x.mean((2, 3), keepdim=True)).expand(-1, -1, *x.shape[-2:])  # [B,C,h,w]
@@ -33,15 +65,18 @@ class ASPP(nn.Module):
         inputs: channels of the input.
         width: channels of each branch and of the output.
         rates: dilation of each 3x3 branch.
-        separable: depthwise separable 3x3 branches.
+        separable: depthwise separable 3x3 branches; see `conv_block`.
         dropout: probability after the projection.
+        pool_norm: of the image pool: BatchNorm, neither norm nor bias, or `bias`.
     """
 
-    def __init__(self, inputs: int, width: int, rates: Sequence[int], *, separable: bool, dropout: float) -> None:
+    def __init__(
+        self, inputs: int, width: int, rates: Sequence[int], *, separable: bool | str, dropout: float, pool_norm: bool | str = True
+    ) -> None:
         super().__init__()
-        block = separable_conv if separable else conv_norm_act
+        block = conv_block(separable)
         self.branches = nn.ModuleList([conv_norm_act(inputs, width), *(block(inputs, width, 3, dilation=r) for r in rates)])
-        self.pool = ImagePool(inputs, width)
+        self.pool = ImagePool(inputs, width, norm=pool_norm)
         self.project = nn.Sequential(conv_norm_act(width * (len(rates) + 2), width), nn.Dropout(dropout))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -51,7 +51,8 @@ class CrossEntropy(nn.Module):
     def forward(self, output: SemanticLogits, batch: Batch) -> dict[str, Tensor]:
         target = stack_maps([t.semantic for t in batch.targets], self.ignore_index).long()  # [B,H,W]
         terms = Terms(self.ignore_index, self.class_weights, self.label_smoothing)
-        return {"ce": self.weight * summed_cross_entropy(output.logits, target, output.stride, terms, fused=self.fused)}
+        how = {"fused": self.fused, "aligned": output.align_corners}
+        return {"ce": self.weight * summed_cross_entropy(output.logits, target, output.stride, terms, **how)}
 
     def count(self, targets: list[Targets]) -> dict[str, float]:
         """The sum of class weights over labelled pixels."""

@@ -16,7 +16,7 @@ def full_size(output: SemanticLogits, targets: list[Targets], ignore_index: int)
         Logits float32 [B,K,H,W] and labels int64 [B,H,W].
     """
     labels = stack_maps([t.semantic for t in targets], ignore_index).long()  # [B,H,W]
-    return to_size(output.logits.float(), output.stride, tuple(labels.shape[-2:])), labels
+    return to_size(output.logits.float(), output.stride, tuple(labels.shape[-2:]), aligned=output.align_corners), labels
 
 
 def labelled_pixels(targets: list[Targets], ignore_index: int) -> float:

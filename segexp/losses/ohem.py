@@ -76,7 +76,8 @@ class Ohem(nn.Module):
         target = stack_maps(maps, self.ignore_index).long()  # [B,H,W]
         pixels = [m.numel() for m in maps]
         terms = Terms(self.ignore_index, choose=lambda losses: self._weights(losses, target, pixels))
-        return {"ohem": self.weight * summed_cross_entropy(output.logits, target, output.stride, terms, fused=self.fused)}
+        how = {"fused": self.fused, "aligned": output.align_corners}
+        return {"ohem": self.weight * summed_cross_entropy(output.logits, target, output.stride, terms, **how)}
 
     def count(self, targets: list[Targets]) -> dict[str, float]:
         """Kept pixels, or images: see the table."""

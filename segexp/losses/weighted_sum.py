@@ -44,7 +44,7 @@ class WeightedSum(nn.Module):
     def forward(self, output: SemanticLogits, batch: Batch) -> dict[str, Tensor]:
         maps = [t.semantic for t in batch.targets]
         size = (max(m.shape[0] for m in maps), max(m.shape[1] for m in maps))
-        full = SemanticLogits(to_size(output.logits.float(), output.stride, size), 1)
+        full = SemanticLogits(to_size(output.logits.float(), output.stride, size, aligned=output.align_corners), 1)
         return {_name(name, term): value for name, part in self.parts.items() for term, value in part(full, batch).items()}
 
     def count(self, targets: list[Targets]) -> dict[str, float]:

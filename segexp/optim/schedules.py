@@ -8,9 +8,18 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from segexp.errors import ConfigError
+
 
 def poly(
-    optimizer: Optimizer, steps: int, *, power: float = 0.9, warmup: int = 0, warmup_factor: float = 1e-3, floor: float = 0.0
+    optimizer: Optimizer,
+    steps: int,
+    *,
+    power: float = 0.9,
+    warmup: int = 0,
+    warmup_factor: float = 1e-3,
+    floor: float = 0.0,
+    every: int = 1,
 ) -> LambdaLR:
     """Linear warm-up, then (1 - step / steps) ^ power: the schedule of the DeepLab papers.
 
@@ -21,15 +30,45 @@ def poly(
         warmup: steps from `warmup_factor` up to the polynomial.
         warmup_factor: the first step's factor.
         floor: the least factor after the warm-up.
+        every: steps for which the polynomial stays as it is.
+
+    Raises:
+        ConfigError: `every` is below 1.
     """
+    check_every(every)
 
     def factor(step: int) -> float:
-        decay = max(floor, (1 - min(step, steps) / max(steps, 1)) ** power)
+        decay = max(floor, (1 - min(step // every * every, steps) / max(steps, 1)) ** power)
         if step >= warmup:
             return decay
         return decay * (warmup_factor + (1 - warmup_factor) * step / warmup)
 
     return LambdaLR(optimizer, factor)
+
+
+def step(optimizer: Optimizer, steps: int, *, every: int, factor: float = 0.1, warmup: int = 0, warmup_factor: float = 1e-3) -> LambdaLR:
+    """Linear warm-up, and x `factor` after each `every` steps: the schedule of DeepLabv1.
+
+    Raises:
+        ConfigError: `every` is below 1.
+    """
+    check_every(every)
+
+    def rate(step: int) -> float:
+        decay = factor ** (step // every)
+        return decay if step >= warmup else decay * (warmup_factor + (1 - warmup_factor) * step / warmup)
+
+    return LambdaLR(optimizer, rate)
+
+
+def check_every(every: int) -> None:
+    """Refuse a number of steps below 1.
+
+    Raises:
+        ConfigError: says so.
+    """
+    if not isinstance(every, int) or every < 1:
+        raise ConfigError("it is a number of steps", where=f"scheduler.every={every}", fix="scheduler.every=1, or more")
 
 
 def renew(optimizer: Optimizer, schedule: Any, groups: Sequence[Mapping[str, Any]]) -> None:

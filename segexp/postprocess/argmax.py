@@ -17,4 +17,6 @@ class ArgMax:
 
     def __call__(self, output: SemanticLogits, sizes: Sizes, original_sizes: Sizes) -> list[Prediction]:
         images = zip(output.logits, sizes, original_sizes, strict=True)
-        return [Prediction(semantic=upsampled_argmax(logits, output.stride, *both)) for logits, *both in images]
+        return [
+            Prediction(semantic=upsampled_argmax(logits, output.stride, *both, aligned=output.align_corners)) for logits, *both in images
+        ]

@@ -52,4 +52,4 @@ def class_probabilities(output: SemanticLogits, image: int, size: Size, original
     logits = output.logits[image : image + 1].float()
     if output.stride == 1:  # pixels beyond the valid ones are none of this image
         logits = logits[..., : size[0], : size[1]]
-    return to_size(logits, output.stride, size, original)[0].softmax(0)
+    return to_size(logits, output.stride, size, original, aligned=output.align_corners)[0].softmax(0)

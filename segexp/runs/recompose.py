@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SWAPPABLE = ("data", "augmentation", "postprocess", "protocol", "metrics", "trainer", "paths")
 EMPTY = {"protocol": "whole"}  # options of those groups that are no node at all
-TRAINED = ("backbone", "decoder", "head", "loss", "task", "model", "experiment", "optimizer", "scheduler")
+TRAINED = ("backbone", "decoder", "head", "fusion", "loss", "task", "model", "experiment", "optimizer", "scheduler")
 
 _PRIMARY = "train"
 _UNUSED = "logger"  # an evaluation logs nowhere; what a logger takes from the environment may be absent here

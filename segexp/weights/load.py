@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -11,6 +12,8 @@ from segexp.errors import WeightsError
 from segexp.functional.tensors import load_plain
 
 HEAD = "head."  # what the names of a head's weights begin with
+WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")  # under which training scripts store a model's tensors
+PARALLEL = "module."  # what DataParallel puts before each name
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -21,13 +24,26 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise WeightsError("the file is missing", where=str(path), fix="name a file that is there, or fetch it first")
-    if path.suffix == ".safetensors":
-        return _safetensors(path)
-    state = load_plain(path)
-    state = state.get("state_dict", state) if isinstance(state, Mapping) else state
+    state = _safetensors(path) if path.suffix == ".safetensors" else _unwrapped(load_plain(path))
     if not isinstance(state, Mapping):
         raise WeightsError(f"it holds a {type(state).__name__}, not tensors by name", where=str(path), fix="store a state_dict")
-    return part_of({name: value for name, value in state.items() if isinstance(value, Tensor)}, "model.")
+    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    if not tensors:
+        keys = ", ".join(map(str, list(state)[:4])) or "none"
+        raise WeightsError(f"it holds no tensors by name (its keys: {keys})", where=str(path), fix="store a state_dict")
+    if all(name.startswith(PARALLEL) for name in tensors):
+        tensors = {name.removeprefix(PARALLEL): value for name, value in tensors.items()}
+    return part_of(tensors, "model.")
+
+
+def _unwrapped(state: Any) -> Any:
+    """What a training script stored beside optimizer and counters: the state of its model."""
+    while isinstance(state, Mapping):
+        inner = next((state[key] for key in WRAPPERS if isinstance(state.get(key), Mapping)), None)
+        if inner is None:
+            break
+        state = inner
+    return state
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
@@ -51,7 +67,12 @@ def load_model(model: nn.Module, path: Path, *, without: str | None = None) -> N
     Raises:
         WeightsError: missing or left-over weights, or other shapes.
     """
-    state, wanted = read_state(path), model.state_dict()
+    load_state(model, read_state(path), path, without=without)
+
+
+def load_state(model: nn.Module, state: dict[str, Tensor], path: Path, *, without: str | None = None) -> None:
+    """Fill a model with tensors of its own names that were read from `path`; see `load_model`."""
+    wanted = model.state_dict()
     if without:
         state = {name: value for name, value in state.items() if not name.startswith(without)}
         state |= {name: value for name, value in wanted.items() if name.startswith(without)}

@@ -88,29 +88,66 @@ class Late(Halving):
         self.fifth = nn.Sequential(last, nn.Conv2d(4, 8, 1))
 
 
-@pytest.mark.parametrize(
-    ("last", "why"),
-    [
-        (lambda: nn.AvgPool2d(2, 2), "fifth.0 pools, which can't be dilated"),
-        (lambda: nn.MaxPool2d(2, 2), "the 2x2 kernel of fifth.0 has no centre"),
-        (lambda: nn.Conv2d(4, 4, (1, 3), 2, (0, 1)), "fifth.0 has a rectangular kernel"),
-    ],
-)
-def test_what_can_not_be_dilated_is_named_with_the_strides_that_fit(last, why):
-    _, calls = seen(lambda: Late(last()))
-    with pytest.raises(ConfigError, match=f"late can't have output stride 16: {why}; .*; fix: backbone.output_stride=32$"):
-        dilate(Late(last()), calls, 16, name="late")
+LAST = {
+    "an even pool of means": lambda: nn.AvgPool2d(2, 2),
+    "a pool of means": lambda: nn.AvgPool2d(3, 2, 1),
+    "an even pool": lambda: nn.MaxPool2d(2, 2),
+    "a pool": lambda: nn.MaxPool2d(3, 2, 1),
+    "an even kernel": lambda: nn.Conv2d(4, 4, 2, 2),
+    "a large even kernel": lambda: nn.Conv2d(4, 4, 4, 2, 1),
+    "a rectangular kernel": lambda: nn.Conv2d(4, 4, (1, 3), 2, (0, 1)),
+}
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+@pytest.mark.parametrize(("last", "first"), zip(LAST, [*list(LAST)[1:], *list(LAST)[:1]], strict=True))
+def test_values_stay_for_pools_and_all_kernels(last, first, stride):
+    def make():
+        net = Late(LAST[last]())
+        net.fourth, net.short = nn.Sequential(nn.ReLU(), LAST[first]()), nn.Conv2d(4, 4, 1, 2)
+        return net
+
+    net, maps = make(), []
+    _, calls = seen(make)
+    image = torch.randn(1, 3, 320, 384, generator=torch.Generator().manual_seed(0))
+    for s in (32, stride):
+        dilate(net, calls, s, name="late")
+        net.fifth.register_forward_hook(lambda _, inputs, output: maps.append(output))
+        net(image)
+    step = 32 // stride
+    inner = (..., slice(2, -3), slice(2, -3))
+    torch.testing.assert_close(maps[-1][..., ::step, ::step][inner], maps[0][inner])
+    assert maps[0][inner].std() > 0
+
+
+class Shuffled(Halving):
+    """Its last halving is no layer of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.fifth = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(16, 8, 3, 1, 1))
+
+
+def test_what_can_not_be_dilated_is_refused_with_the_strides_that_fit():
+    _, calls = seen(Shuffled)
+    fix = r"backbone.output_stride=32, or a network whose stride convolutions set, such as backbone=resnet50\|"
+    with pytest.raises(
+        ConfigError, match=r"late can't have output stride 16: fifth.* would have stride 32; backbone.output_stride; fix: " + fix
+    ):
+        dilate(Shuffled(), calls, 16, name="late")
     with pytest.raises(ConfigError, match=r"output stride 12; backbone\.output_stride; fix: 8, 16 or 32"):
-        dilate(Late(last()), calls, 12, name="late")
+        dilate(Shuffled(), calls, 12, name="late")
 
 
-def test_a_first_pool_behind_the_stride_only_loses_its_stride():
-    _, calls = seen(lambda: Late(nn.MaxPool2d(3, 2, 1)))
-    net = Late(nn.MaxPool2d(3, 2, 1))
-    dilate(net, calls, 16, name="late")
-    assert (net.fifth[0].stride, net.fifth[0].dilation) == ((1, 1), (1, 1))
-    with pytest.raises(ConfigError, match=r"fix: backbone.output_stride=16 or backbone.output_stride=32$"):
-        dilate(net, calls, 8, name="late")
+def test_the_first_block_may_get_the_stages_own_dilation():
+    _, calls = seen()
+    net = Halving()
+    dilate(net, calls, 8, name="halving", first_block_dilation="full")
+    assert geometry(net.fourth) == ((1, 1), (2, 2), (4, 4))
+    assert geometry(net.fifth[0]) == ((1, 1), (4, 4), (4, 4))
+    assert geometry(net.short) == ((1, 1), (1, 1), (0, 0))
+    with pytest.raises(ConfigError, match=r"no such rule .*; backbone.first_block_dilation=next; fix: previous\|full"):
+        dilate(Halving(), calls, 8, name="halving", first_block_dilation="next")
 
 
 def test_other_channels_change_the_first_convolution_alone():

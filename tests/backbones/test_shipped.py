@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from segexp.build import BACKBONE_MACHINERY
 from segexp.config import compose, conf_dir, make
 from segexp.decoders.identity import Identity
 from segexp.model import Model
@@ -16,7 +17,7 @@ OPTIONS = sorted(path.stem for path in (conf_dir() / "backbone").glob("*.yaml"))
 def model(option, *overrides):
     late = [f"backbone.name={NAMES[option]}"] if option in NAMES else []
     section = compose("train", [f"backbone={option}", *late, *overrides]).backbone
-    body = make({key: value for key, value in section.items() if key not in ("freeze", "norm_eval", "weights")}, key="backbone")(SPEC)
+    body = make({key: value for key, value in section.items() if key not in (*BACKBONE_MACHINERY, "weights")}, key="backbone")(SPEC)
     return Model(body, Identity(body.spec), torch.nn.Identity(), None).eval()
 
 

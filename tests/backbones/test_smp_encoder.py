@@ -18,6 +18,8 @@ GREY = DataSpec((ClassInfo("a"),), frozenset({"semantic"}), in_channels=1)
         ("mit_b0", 32, "c2", [32, 64, 160, 256]),
         ("mobileone_s0", 16, "c1", [48, 48, 128, 256, 1024]),
         ("dpn68", 8, "c1", [10, 144, 320, 704, 832]),
+        ("efficientnet-b0", 8, "c1", [32, 24, 40, 112, 320]),
+        ("densenet121", 16, "c1", [64, 256, 512, 1024, 1024]),
         ("densenet121", 32, "c1", [64, 256, 512, 1024, 1024]),
     ],
 )
@@ -67,5 +69,24 @@ def test_the_hub_without_network_fails_in_one_line(monkeypatch):
 def test_refusals_say_what_would_do():
     with pytest.raises(ConfigError, match=r"has no network 'mit_b9'; .*; fix: did you mean mit_b.*; or backbone=timm for timm's"):
         SmpEncoder(RGB, name="mit_b9")
-    with pytest.raises(ConfigError, match=r"mit_b0 can't have output stride 16: attention over tokens has no dilation; .*stride=32$"):
+    with pytest.raises(
+        ConfigError, match=r"mit_b0 can't have output stride 16: attention over tokens has no dilation; .*stride=32, or a network"
+    ):
         SmpEncoder(RGB, name="mit_b0", output_stride=16)
+
+
+def test_the_full_dilation_is_the_librarys_own():
+    torch.manual_seed(0)
+    theirs = smp.encoders.get_encoder("resnet50", weights=None, output_stride=8).eval()
+    ours = SmpEncoder(RGB, name="resnet50", output_stride=8, first_block_dilation="full").eval()
+    previous = SmpEncoder(RGB, name="resnet50", output_stride=8).eval()
+    for net in (ours, previous):
+        net.net.load_state_dict(theirs.state_dict())
+    for layer in theirs.modules():  # a dilated 1x1 is the same convolution by another kernel, with its own rounding
+        if isinstance(layer, torch.nn.Conv2d) and layer.kernel_size == (1, 1):
+            layer.dilation = (1, 1)
+    image = torch.randn(1, 3, 65, 97)
+    with torch.no_grad():
+        wanted = theirs(image)[-1]
+        assert torch.equal(ours(image)["c5"], wanted)
+        assert not torch.allclose(previous(image)["c5"], wanted)

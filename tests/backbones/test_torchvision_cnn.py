@@ -20,6 +20,8 @@ FIVE = DataSpec((ClassInfo("a"),), frozenset({"semantic"}), in_channels=5)
         ("efficientnet_b0", 16, "c1", [16, 24, 40, 112, 1280]),
         ("regnet_y_400mf", 16, "c1", [32, 48, 104, 208, 440]),
         ("convnext_tiny", 16, "c2", [96, 192, 384, 768]),
+        ("vgg11_bn", 8, "c1", [128, 256, 512, 512, 512]),
+        ("densenet121", 16, "c1", [64, 256, 512, 1024, 1024]),
         ("vgg11_bn", 32, "c1", [128, 256, 512, 512, 512]),
     ],
 )
@@ -75,7 +77,5 @@ def test_stochastic_depth_is_given_or_refused():
 def test_refusals_say_what_would_do():
     with pytest.raises(ConfigError, match=r"torchvision has no network 'resnet19'; backbone.name; fix: did you mean resnet18"):
         TorchvisionCNN(RGB, name="resnet19")
-    with pytest.raises(ConfigError, match=r"vgg11 can't have output stride 16: the 2x2 kernel of .*; fix: backbone.output_stride=32$"):
-        TorchvisionCNN(RGB, name="vgg11", output_stride=16)
     with pytest.raises(ConfigError, match=r"torchvision's swin_t has no maps \[B,C,H/s,W/s\] .* such as resnet18, .*; or backbone=timm"):
         TorchvisionCNN(RGB, name="swin_t")

@@ -1,6 +1,8 @@
 """Every model learns eight scenes of `shapes` by heart, from random weights, with resnet18: seconds and mIoU of each.
 
-    python -m tests.benchmarks.overfit [model ...]
+    python -m tests.benchmarks.overfit [models] [backbones] [<model>/<backbone> ...]
+
+`models`: all models on resnet18 (also where nothing is given); `backbones`: all backbones under DeepLabv3+.
 
 Scenes of 96x128 with five classes. The ragged outlines of trees and the narrow signs and persons are left out: logits at
 stride 8 (12x16 cells) can't follow them. Logits that were fitted to the very scenes, without any network, reach mIoU
@@ -24,7 +26,8 @@ WANTED = 0.95
 CLASSES = "data.classes=[sky,building,road,sidewalk,car]"
 OWN = {"pspnet": ["decoder.dropout=0.0"]}
 SCENES = ["data=shapes", CLASSES, "data.train=8", "data.loader.batch_size=4", "data.loader.cache=true", "debug=overfit"]
-RECIPE = ["backbone=resnet18", "loss=ce_dice", "optimizer.lr=2e-3", "optimizer.weight_decay=0.0", "scheduler.warmup=10", "seed=0"]
+RECIPE = ["loss=ce_dice", "optimizer.lr=2e-3", "optimizer.weight_decay=0.0", "scheduler.warmup=10", "seed=0"]
+NOT_ALONE = ("timm", "torchvision", "smp", "efficientnet_lite0_in1k", "mit_b0", "vit_tiny")  # want a name, a file, or aren't convolutional
 EPOCHS, CHECK = 80, 10  # of two steps each; how often mIoU is measured
 
 
@@ -35,10 +38,10 @@ class Learned(Callback):
         trainer.should_stop = pl_module.figures["val"]["miou"] >= WANTED
 
 
-def overfit(model, *more, epochs=EPOCHS):
+def overfit(model, *more, backbone="resnet18", epochs=EPOCHS):
     """Train on the eight scenes for so many epochs at most: mIoU on them, and epochs and seconds until it was enough."""
     began = time.perf_counter()
-    config = compose("train", [f"model={model}", *SCENES, *RECIPE, *OWN.get(model, []), *more])
+    config = compose("train", [f"model={model}", f"backbone={backbone}", *SCENES, *RECIPE, *OWN.get(model, []), *more])
     prepare(config)
     experiment = build(config)
     quiet = {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False, "logger": False}
@@ -48,13 +51,25 @@ def overfit(model, *more, epochs=EPOCHS):
     return experiment.task.figures["val"]["miou"], trainer.current_epoch, time.perf_counter() - began
 
 
-def main(models):
+def pairs(asked):
+    """(model, backbone) of each thing to train."""
+    for name in asked or ["models"]:
+        if name == "models":
+            yield from ((model, "resnet18") for model in options("model") if model != "none")
+        elif name == "backbones":
+            yield from (("deeplabv3plus", body) for body in options("backbone") if body not in NOT_ALONE)
+        else:
+            model, _, body = name.partition("/")
+            yield model, body or "resnet18"
+
+
+def main(asked):
     warnings.simplefilter("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    print(f"{'model':14}  mIoU  epochs  seconds")
-    for model in models or [name for name in options("model") if name != "none"]:
-        miou, epochs, seconds = overfit(model)
-        print(f"{model:14} {miou:.3f}  {epochs:6}  {seconds:7.0f}{'' if miou >= WANTED else '  not enough'}", flush=True)
+    print(f"{'model':14} {'backbone':20}  mIoU  epochs  seconds")
+    for model, body in pairs(asked):
+        miou, epochs, seconds = overfit(model, backbone=body)
+        print(f"{model:14} {body:20} {miou:.3f}  {epochs:6}  {seconds:7.0f}{'' if miou >= WANTED else '  not enough'}", flush=True)
 
 
 if __name__ == "__main__":

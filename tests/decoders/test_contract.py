@@ -70,7 +70,7 @@ def test_images_of_a_batch_do_not_mix(decoders, name):
 
 @pytest.mark.parametrize("name", OURS)
 def test_a_lacking_level_is_named(decoders, name):
-    keys = {"level": "c9"} if name in ("deeplabv3", "fcn", "pspnet") else {"levels": ["c2", "c3", "c4", "c9"]}
+    keys = {"level": "c9"} if name in ("deeplabv3", "fcn", "large_fov", "pspnet") else {"levels": ["c2", "c3", "c4", "c9"]}
     keys = {"high": "c9"} if name.startswith("deeplabv3plus") else keys
     with pytest.raises(WiringError, match="needs the level c9; it is given c1, c2, c3, c4, c5; fix: decoder") as caught:
         decoders[name](SPECS["stride 32"], **keys)

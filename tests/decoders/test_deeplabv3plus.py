@@ -52,3 +52,16 @@ def test_dilation_is_padded_so_that_borders_are_seen():
     decoder = DeepLabV3Plus(SPEC, width=16).eval()
     out = decoder({"c2": torch.randn(1, 24, 4, 4), "c5": torch.randn(1, 64, 1, 1)})["semantic"]
     assert out.shape[-2:] == (4, 4)
+
+
+def test_the_aspp_and_the_rest_may_differ():
+    decoder = DeepLabV3Plus(SPEC, width=16, separable="two_norms", aspp_separable=False)
+    assert decoder.aspp.branches[1][0].groups == 1
+    assert [type(part).__name__ for part in decoder.fuse[0]] == ["Conv2d", "BatchNorm2d", "ReLU"] * 2
+    assert DeepLabV3Plus(SPEC, width=16, separable=True).aspp.branches[1][0].groups == 64
+
+
+def test_a_convolution_after_the_aspp():
+    keys = {on: set(DeepLabV3Plus(SPEC, width=16, post_conv=on).state_dict()) for on in (None, True, False)}
+    assert keys[None] == keys[False]
+    assert {name.split(".")[0] for name in keys[True] - keys[False]} == {"refine"}

@@ -13,6 +13,7 @@ FLOORS = [
         "backbones",
         "decoders",
         "heads",
+        "fusion",
         "losses",
         "postprocess",
         "protocols",
@@ -25,7 +26,7 @@ FLOORS = [
         "formats",
     },
     {"model", "datamodule", "task", "callbacks", "probe"},
-    {"allow", "bench", "build", "config", "catalogue", "overrides", "presets", "runs", "sweeps", "report", "doctor"},
+    {"allow", "bench", "build", "card", "config", "catalogue", "overrides", "presets", "published", "runs", "sweeps", "report", "doctor"},
     {"cli"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -42,7 +42,7 @@ def test_logits_are_resized_once(monkeypatch):
     import segexp.losses.weighted_sum as module
 
     calls = []
-    monkeypatch.setattr(module, "to_size", lambda *args: calls.append(args) or module_to_size(*args))
+    monkeypatch.setattr(module, "to_size", lambda *args, **options: calls.append(args) or module_to_size(*args, **options))
     from segexp.functional.resize import to_size as module_to_size
 
     seen = []

@@ -13,7 +13,8 @@ from tests.models.steps import BACKBONES, MODELS, step
 
 LIGHT = ["mobilenet_v2", "regnety_002", "convnext_atto", "efficientnet_lite0", "resnet18"]
 STEPS = [(model, LIGHT[number % len(LIGHT)], ("64x96", "65x97")[number % 2]) for number, model in enumerate(MODELS)]
-STRIDES = {"deeplabv3": 8, "fcn": 8, "pspnet": 8, "dpt": 2, "unet": 1, "unetplusplus": 1, "linknet": 1, "manet": 1}  # the others 4
+STRIDES = {"deeplabv1": 8, "deeplabv2": 8, "deeplabv3": 8, "lraspp": 8, "fcn": 8, "pspnet": 8, "dpt": 2}  # the others 4
+STRIDES |= dict.fromkeys(("unet", "unetplusplus", "linknet", "manet"), 1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,7 +29,21 @@ def chain(*overrides):
 
 
 def test_there_are_the_models_of_the_documentation():
-    known = {"deeplabv3", "deeplabv3plus", "dpt", "fcn", "fpn", "linknet", "manet", "pan", "pspnet", "segformer"}
+    known = {
+        "deeplabv1",
+        "deeplabv2",
+        "deeplabv3",
+        "deeplabv3plus",
+        "lraspp",
+        "dpt",
+        "fcn",
+        "fpn",
+        "linknet",
+        "manet",
+        "pan",
+        "pspnet",
+        "segformer",
+    }
     assert known | {"unet", "unetplusplus", "upernet"} <= set(MODELS)
 
 
@@ -36,14 +51,17 @@ def test_there_are_the_models_of_the_documentation():
 def test_it_fits_every_backbone(model):
     for backbone in BACKBONES:
         found = chain(f"model={model}", f"backbone={backbone}")
-        assert found.model.decoder.spec["semantic"].stride == found.model.head.stride == STRIDES.get(model, 4), backbone
+        levels = found.model.backbone.spec | found.model.decoder.spec
+        level = getattr(found.model.head, "level", None) or found.model.head.low
+        assert levels[level].stride == found.model.head.stride == STRIDES.get(model, 4), backbone
 
 
 @pytest.mark.parametrize(("model", "backbone", "size"), STEPS)
 def test_one_step(model, backbone, size):
     loss, still = step(model, backbone, size)
     assert math.isfinite(loss)
-    assert not still  # every parameter of decoder and head has learned
+    # Every parameter of decoder and head has learned; of a single image, what is pooled over it is taken off by the next norm.
+    assert not [name for name in still if size == "64x96" or ".pool." not in name]
 
 
 @pytest.mark.parametrize(("model", "backbone"), [("dpt", "vit_tiny"), ("segformer", "mit_b0"), ("unet", "mit_b0")])

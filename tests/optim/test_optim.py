@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from segexp.errors import ConfigError
 from segexp.optim.optimizers import adamw, parameter_groups, sgd
-from segexp.optim.schedules import constant, poly
+from segexp.optim.schedules import constant, poly, step
 from segexp.types import Level
 
 
@@ -25,6 +26,31 @@ def test_every_trainable_parameter_is_in_one_group():
         "backbone/no_decay": (0.25, 0.0, 3),
         "rest/decay": (1.0, 0.1, 1),
     }
+
+
+def test_factors_of_the_head_and_of_biases():
+    options = {"lr": 1.0, "weight_decay": 0.1, "backbone_factor": 0.5, "head_factor": 10.0, "bias_factor": 2.0}
+    groups = {g["name"]: (g["lr"], g["weight_decay"], len(g["params"])) for g in parameter_groups(Net(), **options)}
+    assert groups == {
+        "backbone/decay": (0.5, 0.1, 1),
+        "backbone/bias": (1.0, 0.0, 2),  # the norm's, too
+        "backbone/no_decay": (0.5, 0.0, 1),
+        "head/decay": (10.0, 0.1, 1),
+        "head/bias": (20.0, 0.0, 1),
+    }
+
+
+def test_vectors_decay_if_asked_for():
+    groups = parameter_groups(Net(), lr=1.0, weight_decay=0.1, backbone_factor=1.0, decay_vectors=True)
+    assert {g["name"]: (g["weight_decay"], len(g["params"])) for g in groups} == {"backbone/decay": (0.1, 4), "rest/decay": (0.1, 2)}
+    biases = {g["name"]: g["weight_decay"] for g in parameter_groups(Net(), lr=1.0, weight_decay=0.1, backbone_factor=1.0, bias_factor=2.0)}
+    assert biases["rest/bias"] == 0.0
+
+
+@pytest.mark.parametrize("make", [adamw, sgd])
+def test_optimizers_take_the_factors(make):
+    rates = {group["name"]: group["lr"] for group in make(Net(), lr=1.0, head_factor=10.0, bias_factor=2.0).param_groups}
+    assert (rates["head/decay"], rates["head/bias"]) == (10.0, 20.0)
 
 
 @pytest.mark.parametrize("make", [adamw, sgd])
@@ -53,6 +79,21 @@ def test_poly():
     assert rates(poly, 4, power=0.9)[3] == pytest.approx(2 * 0.25**0.9)
     assert rates(poly, 4, power=1.0, floor=0.4) == pytest.approx([2.0, 1.5, 1.0, 0.8])
     assert rates(poly, 4, power=1.0, warmup=2, warmup_factor=0.0) == pytest.approx([0.0, 0.75, 1.0, 0.5])
+
+
+def test_poly_that_moves_now_and_then():
+    assert rates(poly, 4, power=1.0, every=2) == pytest.approx([2.0, 2.0, 1.0, 1.0])
+
+
+def test_step():
+    assert rates(step, 5, every=2, factor=0.5) == pytest.approx([2.0, 2.0, 1.0, 1.0, 0.5])
+    assert rates(step, 3, every=9, warmup=2, warmup_factor=0.0) == pytest.approx([0.0, 1.0, 2.0])
+
+
+@pytest.mark.parametrize("make", [poly, step])
+def test_a_number_of_steps_below_one(make):
+    with pytest.raises(ConfigError, match=r"it is a number of steps; scheduler\.every=0"):
+        rates(make, 2, every=0)
 
 
 def test_constant():

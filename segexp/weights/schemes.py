@@ -1,0 +1,262 @@
+"""How published ports name the weights of one and the same network: a table of rules for each.
+
+A rule is (pattern of their name, places in our model). `#` stands for a number, `@` for the last part of a name (weight,
+bias, or a statistic of BatchNorm); `<1>` is the first of them, `<1-1>` one less. Of several places the first that the model
+has is taken. Backbones are brought to torchvision's names here, and from there to the library's that the model uses
+(`segexp.weights.dialects`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from segexp.errors import ConfigError, WeightsError
+
+Rule = tuple[str, tuple[str, ...]]
+
+BODY = "backbone.net."  # where a backbone's own names begin in our model
+_LOGITS = ("head.classify", "head.parts.main.classify", "head.net.2", "head.parts.main.net.2")
+_FCN_CONV = ("head.net.0.0", "head.parts.main.net.0.0", "decoder.convs.0.0")
+_FCN_NORM = ("head.net.0.1", "head.parts.main.net.0.1", "decoder.convs.0.1")
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """The names of one source.
+
+    Args:
+        name: as the option `scheme` has it.
+        title: the source, in words.
+        marks: a name that fully matches one of them gives the scheme away.
+        rules: see the module; the first whose pattern fits a name counts.
+        idle: what begins so serves training only: a model without a place for it gives the same outputs.
+        low_first: the DeepLabv3+ decoder concatenates the shallow level first, and the ASPP's output after it; ours is the other way.
+    """
+
+    name: str
+    title: str
+    marks: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    idle: tuple[str, ...] = ()
+    low_first: bool = False
+
+    def targets(self, name: str) -> list[str]:
+        """The places that a name may have; none where no rule knows it."""
+        for pattern, places in self.rules:
+            if match := re.fullmatch(_expanded(pattern), name):
+                return [_filled(place, match) for place in places]
+        return []
+
+
+def _expanded(pattern: str) -> str:
+    return pattern.replace("#", r"(\d+)").replace("@", r"(weight|bias|running_mean|running_var|num_batches_tracked)")
+
+
+def _filled(place: str, match: re.Match[str]) -> str:
+    def group(found: re.Match[str]) -> str:
+        text = match[int(found[1])]
+        return str(int(text) + int(found[2])) if found[2] else text
+
+    return re.sub(r"<(\d)([+-]\d+)?>", group, place)
+
+
+def _to(pattern: str, *places: str, end: str = ".<1>") -> Rule:
+    """A rule whose places all end in the same groups."""
+    return pattern, tuple(place + end for place in places)
+
+
+def _aspp(theirs: str, *, pool: str = r"convs\.4\.#") -> tuple[Rule, ...]:
+    """The pyramid in torchvision's form; a separable branch is `0.body.#` or `0.#`, and its norm comes one place later with us."""
+    ours = "decoder.aspp.branches.<1>"
+    return (
+        (rf"{theirs}\.{pool}\.@", ("decoder.aspp.pool.project.<1-1>.<2>",)),
+        (rf"{theirs}\.convs\.#\.0\.(?:body\.)?#\.@", (f"{ours}.<2>.<3>",)),
+        (rf"{theirs}\.convs\.#\.0\.@", (f"{ours}.0.<2>",)),
+        (rf"{theirs}\.convs\.#\.1\.@", (f"{ours}.2.<2>", f"{ours}.1.<2>")),
+        (rf"{theirs}\.project\.#\.@", ("decoder.aspp.project.0.<1>.<2>",)),
+    )
+
+
+TV = Scheme(
+    "tv",
+    "torchvision",
+    (r"classifier\.0\.convs\..*", r"classifier\.cbr\..*", r"aux_classifier\..*", r"classifier\.4\.weight"),
+    (
+        (r"backbone\.(.*)", (f"{BODY}<1>",)),
+        *_aspp(r"classifier\.0"),
+        _to(r"classifier\.0\.@", *_FCN_CONV),
+        _to(r"classifier\.1\.@", "decoder.refine.0", *_FCN_NORM),
+        _to(r"classifier\.2\.@", "decoder.refine.1"),
+        _to(r"classifier\.4\.@", *_LOGITS),
+        (r"classifier\.cbr\.#\.@", ("head.project.<1>.<2>",)),
+        _to(r"classifier\.scale\.1\.@", "head.gate.1"),
+        (r"classifier\.(low|high)_classifier\.@", ("head.classify_<1>.<2>",)),
+        _to(r"aux_classifier\.0\.@", "head.parts.aux.net.0.0"),
+        _to(r"aux_classifier\.1\.@", "head.parts.aux.net.0.1"),
+        _to(r"aux_classifier\.4\.@", "head.parts.aux.net.2"),
+    ),
+    idle=("aux_classifier.",),
+)
+
+SMP = Scheme(
+    "smp",
+    "segmentation-models-pytorch",
+    (r"segmentation_head\.0\.weight",),
+    (
+        (r"encoder\.(.*)", (f"{BODY}<1>",)),
+        *_aspp(r"decoder\.aspp\.0"),
+        *_aspp(r"decoder\.aspp"),
+        (r"decoder\.aspp\.1\.#\.@", ("decoder.refine.<1>.<2>",)),
+        _to(r"decoder\.aspp\.2\.@", "decoder.refine.2"),
+        _to(r"decoder\.conv\.@", "decoder.refine.0"),
+        _to(r"decoder\.bn\.@", "decoder.refine.1"),
+        (r"decoder\.block1\.#\.@", ("decoder.reduce.<1>.<2>",)),
+        (r"decoder\.block2\.0\.#\.@", ("decoder.fuse.0.<1>.<2>",)),
+        _to(r"decoder\.block2\.1\.@", "decoder.fuse.0.2"),
+        _to(r"segmentation_head\.0\.@", *_LOGITS),
+    ),
+    idle=("classification_head.",),
+)
+
+VF = Scheme(
+    "vf",
+    "the DeepLabv3+ port with classifier.classifier",
+    (r"classifier\.classifier\..*",),
+    (
+        (r"backbone\.(?:low_level_features|high_level_features)\.(.*)", (f"{BODY}features.<1>",)),
+        (r"backbone\.(.*)", (f"{BODY}<1>",)),
+        (r"classifier\.project\.#\.@", ("decoder.reduce.<1>.<2>",)),
+        *_aspp(r"classifier\.aspp"),
+        *_aspp(r"classifier\.classifier\.0"),
+        (r"classifier\.classifier\.0\.body\.#\.@", ("decoder.fuse.0.<1>.<2>",)),
+        _to(r"classifier\.classifier\.0\.@", "decoder.fuse.0.0"),
+        (r"classifier\.classifier\.1\.body\.#\.@", ("decoder.refine.<1>.<2>",)),
+        _to(r"classifier\.classifier\.1\.@", "decoder.fuse.0.2", "decoder.fuse.0.1", "decoder.refine.0"),
+        _to(r"classifier\.classifier\.2\.@", "decoder.refine.2", "decoder.refine.1"),
+        _to(r"classifier\.classifier\.[34]\.@", *_LOGITS),
+    ),
+    low_first=True,
+)
+
+KAZ = Scheme(
+    "kaz",
+    "the DeepLabv1/v2 port with layer1.conv1.conv",
+    (r"(?:base\.)?layer1\.conv1\.conv\.weight",),
+    (
+        _to(r"(?:base\.)?layer1\.conv1\.conv\.@", f"{BODY}conv1"),
+        _to(r"(?:base\.)?layer1\.conv1\.bn\.@", f"{BODY}bn1"),
+        (r"(?:base\.)?layer#\.block#\.reduce\.conv\.@", (f"{BODY}layer<1-1>.<2-1>.conv1.<3>",)),
+        (r"(?:base\.)?layer#\.block#\.reduce\.bn\.@", (f"{BODY}layer<1-1>.<2-1>.bn1.<3>",)),
+        (r"(?:base\.)?layer#\.block#\.conv3x3\.conv\.@", (f"{BODY}layer<1-1>.<2-1>.conv2.<3>",)),
+        (r"(?:base\.)?layer#\.block#\.conv3x3\.bn\.@", (f"{BODY}layer<1-1>.<2-1>.bn2.<3>",)),
+        (r"(?:base\.)?layer#\.block#\.increase\.conv\.@", (f"{BODY}layer<1-1>.<2-1>.conv3.<3>",)),
+        (r"(?:base\.)?layer#\.block#\.increase\.bn\.@", (f"{BODY}layer<1-1>.<2-1>.bn3.<3>",)),
+        (r"(?:base\.)?layer#\.block#\.shortcut\.conv\.@", (f"{BODY}layer<1-1>.<2-1>.downsample.0.<3>",)),
+        (r"(?:base\.)?layer#\.block#\.shortcut\.bn\.@", (f"{BODY}layer<1-1>.<2-1>.downsample.1.<3>",)),
+        (r"(?:base\.)?aspp\.stages\.c#\.conv\.@", ("decoder.aspp.branches.<1>.0.<2>",)),
+        (r"(?:base\.)?aspp\.stages\.c#\.bn\.@", ("decoder.aspp.branches.<1>.1.<2>",)),
+        _to(r"(?:base\.)?aspp\.stages\.imagepool\.conv\.conv\.@", "decoder.aspp.pool.project.0"),
+        _to(r"(?:base\.)?aspp\.stages\.imagepool\.conv\.bn\.@", "decoder.aspp.pool.project.1"),
+        (r"(?:base\.)?aspp\.c#\.@", ("head.branches.<1>.<2>",)),
+        _to(r"(?:base\.)?fc1\.conv\.@", "decoder.aspp.project.0.0"),
+        _to(r"(?:base\.)?fc1\.bn\.@", "decoder.aspp.project.0.1"),
+        _to(r"(?:base\.)?reduce\.conv\.@", "decoder.reduce.0"),
+        _to(r"(?:base\.)?reduce\.bn\.@", "decoder.reduce.1"),
+        (r"(?:base\.)?fc2\.conv([12])\.conv\.@", ("decoder.fuse.<1-1>.0.<2>",)),
+        (r"(?:base\.)?fc2\.conv([12])\.bn\.@", ("decoder.fuse.<1-1>.1.<2>",)),
+        _to(r"(?:base\.)?(?:fc|fc2|fc2\.conv3)\.@", *_LOGITS),
+    ),
+)
+
+BOW = Scheme(
+    "bow",
+    "the Panoptic-DeepLab port with decoder.semantic_decoder",
+    (r"decoder\.(?:semantic_decoder\.)?aspp\.convs\.4\.aspp_pooling\.1\.weight",),
+    (
+        (r"backbone\.(.*)", (f"{BODY}<1>",)),
+        *_aspp(r"decoder\.(?:semantic_decoder\.)?aspp", pool=r"convs\.4\.aspp_pooling\.#"),
+        (r"decoder\.(?:semantic_decoder\.)?project\.(?:0\.)?#\.@", ("decoder.reduce.<1>.<2>",)),
+        (r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?0\.0\.@", ("decoder.fuse.<1>.0.<2>",)),
+        (r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?0\.1\.@", ("decoder.fuse.<1>.1.<2>",)),
+        (r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?1\.@", ("decoder.fuse.<1>.3.<2>",)),
+        (r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?2\.@", ("decoder.fuse.<1>.4.<2>",)),
+        _to(r"decoder\.classifier\.0\.@", "decoder.refine.0"),
+        _to(r"decoder\.classifier\.1\.@", "decoder.refine.1"),
+        _to(r"decoder\.classifier\.(?:3\.)?@", *_LOGITS),
+    ),
+)
+
+_STEM = f"{BODY}conv1"  # three convolutions, `conv1.0`, `conv1.3`, `conv1.6` with norms between, or one
+D2 = Scheme(
+    "d2",
+    "Detectron2",
+    (r"backbone\.stem\.conv1\.weight", r"sem_seg_head\..*"),
+    (
+        _to(r"backbone\.stem\.conv1\.@", f"{_STEM}.0", _STEM),
+        _to(r"backbone\.stem\.conv1\.norm\.@", f"{_STEM}.1", f"{BODY}bn1"),
+        _to(r"backbone\.stem\.conv2\.@", f"{_STEM}.3"),
+        _to(r"backbone\.stem\.conv2\.norm\.@", f"{_STEM}.4"),
+        _to(r"backbone\.stem\.conv3\.@", f"{_STEM}.6"),
+        _to(r"backbone\.stem\.conv3\.norm\.@", f"{BODY}bn1"),
+        (r"backbone\.res#\.#\.conv#\.@", (f"{BODY}layer<1-1>.<2>.conv<3>.<4>",)),
+        (r"backbone\.res#\.#\.conv#\.norm\.@", (f"{BODY}layer<1-1>.<2>.bn<3>.<4>",)),
+        (r"backbone\.res#\.#\.shortcut\.@", (f"{BODY}layer<1-1>.<2>.downsample.0.<3>",)),
+        (r"backbone\.res#\.#\.shortcut\.norm\.@", (f"{BODY}layer<1-1>.<2>.downsample.1.<3>",)),
+        _to(r"sem_seg_head\.(?:aspp|decoder\.res5\.project_conv)\.convs\.4\.1\.@", "decoder.aspp.pool.project.0"),
+        (r"sem_seg_head\.(?:aspp|decoder\.res5\.project_conv)\.convs\.#\.@", ("decoder.aspp.branches.<1>.0.<2>",)),
+        (r"sem_seg_head\.(?:aspp|decoder\.res5\.project_conv)\.convs\.#\.norm\.@", ("decoder.aspp.branches.<1>.1.<2>",)),
+        _to(r"sem_seg_head\.(?:aspp|decoder\.res5\.project_conv)\.project\.@", "decoder.aspp.project.0.0"),
+        _to(r"sem_seg_head\.(?:aspp|decoder\.res5\.project_conv)\.project\.norm\.@", "decoder.aspp.project.0.1"),
+        _to(r"sem_seg_head\.decoder\.res[23]\.project_conv\.@", "decoder.reduce.0"),
+        _to(r"sem_seg_head\.decoder\.res[23]\.project_conv\.norm\.@", "decoder.reduce.1"),
+        (r"sem_seg_head\.decoder\.res[23]\.fuse_conv\.#\.@", ("decoder.fuse.<1>.0.<2>",)),
+        (r"sem_seg_head\.decoder\.res[23]\.fuse_conv\.#\.norm\.@", ("decoder.fuse.<1>.1.<2>",)),
+        _to(r"sem_seg_head\.predictor\.@", *_LOGITS),
+    ),
+    low_first=True,
+)
+
+TIMM = Scheme(
+    "timm",
+    "a classifier of timm or torchvision",
+    (r"(?:conv1|conv_stem|stem|features|patch_embed|layer\d|block\d+|blocks|stages)[._].*",),
+    ((r"(.*)", (f"{BODY}<1>",)),),
+)
+
+SCHEMES = {scheme.name: scheme for scheme in (SMP, VF, BOW, D2, KAZ, TV, TIMM)}  # in the order in which they are tried
+OURS = "segexp"  # what `detect` says of this project's own names
+
+
+def scheme_named(name: str) -> Scheme:
+    """A scheme by the name that a user typed.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in SCHEMES:
+        fix = f"scheme=auto, or one of {', '.join(SCHEMES)}"
+        raise ConfigError(f"there is no scheme of names {name!r}", where=f"scheme={name}", fix=fix)
+    return SCHEMES[name]
+
+
+def detect(names: Iterable[str], *, where: str = "") -> str:
+    """Whose names these are: `segexp`, or a key of `SCHEMES`.
+
+    Args:
+        names: of all tensors of a file.
+        where: the file, for the message.
+
+    Raises:
+        WeightsError: nobody's that is known.
+    """
+    given = list(names)
+    if any(name.startswith(BODY) for name in given):
+        return OURS
+    for scheme in SCHEMES.values():
+        if any(re.fullmatch(mark, name) for mark in scheme.marks for name in given):
+            return scheme.name
+    what = f"the names of its {len(given)} weights are of no source that is known (first {', '.join(given[:2])})"
+    known = "; ".join(f"{scheme.name}: {scheme.title}" for scheme in SCHEMES.values())
+    raise WeightsError(what, where=where, fix=f"rename them to one of these: {known}")

@@ -1,0 +1,46 @@
+"""The conformance card: levels, rates, reaches, counts, and the published model that a network equals."""
+
+import pytest
+
+from segexp.build import checked, open_dataset
+from segexp.card import card, published
+from segexp.config import compose
+from segexp.functional.receptive_field import Reach
+
+
+def of(*overrides):
+    config = compose("train", ["data=voc", *overrides])
+    spec = open_dataset(config).spec
+    return card(checked(config, spec).model, spec, (129, 129))
+
+
+def test_it_tells_levels_rates_and_reach():
+    facts = of("model=deeplabv3", "backbone=resnet50", "backbone.output_stride=8")
+    assert [(row.stage, row.level, row.channels, row.stride) for row in facts.rows] == [
+        *(("backbone", f"c{i + 1}", c, s) for i, (c, s) in enumerate([(64, 2), (256, 4), (512, 8), (1024, 8), (2048, 8)])),
+        ("decoder", "semantic", 256, 8),
+        ("head", "logits", 21, 8),
+    ]
+    assert facts.rates == {"backbone": (1, 2, 4), "decoder": (1, 12, 24, 36), "head": ()}
+    # 427 px of ResNet-50; the branch of rate 36 adds 2 x 36 cells of 8 px, the 3x3 convolution after it 2 cells
+    assert facts.rows[-1].reach == Reach(427 + 2 * 36 * 8 + 2 * 8, True)
+    assert facts.total == 39_638_869 == sum(facts.parameters.values())
+
+
+def test_dilation_leaves_the_reach_of_the_backbone():
+    reaches = [of("backbone=resnet18", "decoder.low=c2", f"backbone.output_stride={stride}").sees("backbone") for stride in (8, 16, 32)]
+    assert len(set(reaches)) == 1 and reaches[0].endswith("c5 435 px")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "names"),
+    [
+        (["model=deeplabv3", "backbone=resnet50", "backbone.output_stride=8"], ["tv.deeplabv3_resnet50"]),
+        (["model=deeplabv3", "backbone=resnet50", "backbone.output_stride=8", "decoder.dropout=0.3", "data=camvid"], ["tv.deeplabv3_resnet50"]),
+        (["model=deeplabv3", "backbone=resnet50", "backbone.output_stride=8", "decoder.rates=[1,2]"], []),
+        (["model=deeplabv3", "backbone=resnet50", "backbone.output_stride=8", "backbone.multi_grid=[1,2,4]"], []),
+        (["model=unet"], []),
+    ],
+)
+def test_it_names_the_published_model(overrides, names):
+    assert published(compose("train", overrides)) == names

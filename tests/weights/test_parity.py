@@ -1,0 +1,129 @@
+"""Published networks with random weights go through the importer and give the same logits."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+from segexp.build import load_backbone
+from segexp.errors import ConfigError
+from segexp.weights.looks import looks_like
+from segexp.weights.schemes import SCHEMES
+from tests.weights.parity import ODD, TORCHVISION, WIDE, smp_rows, torchvision_rows
+from tests.weights.peers import CLASSES, difference, imported, logits, normalised, ours, peer_logits, randomised
+from tests.weights.references import D2, VF3, AlignedXception, Bow, Kaz, Multi, VFPlus, separable
+
+TINY = ("backbone=timm", "backbone.name=resnet26")  # bottlenecks like resnet50's, half as many
+OS16, OS8, FULL, GRID = (
+    "backbone.output_stride=16",
+    "backbone.output_stride=8",
+    "backbone.first_block_dilation=full",
+    "backbone.multi_grid=[1,2]",
+)
+V3, PLUS, CAFFE = ("model=deeplabv3", OS16), ("model=deeplabv3plus", OS16), ("backbone.layout=caffe", FULL)
+DENSE = "decoder.separable=false"
+BOW_PLUS = ("decoder.separable=two_norms", "decoder.aspp_separable=false", "decoder.align_corners=true", "decoder.pool_norm=false")
+BETA = ("backbone.stem=beta", FULL, GRID, "decoder.pool_norm=bias")
+
+IN_THE_SUITE = ("deeplabv3_resnet50 aux", "deeplabv3_mobilenet_v3_large aux", "fcn_resnet50 aux", "lraspp_mobilenet_v3_large")
+
+
+@pytest.mark.parametrize("name", IN_THE_SUITE)
+def test_torchvision(tmp_path, name):
+    sizes = (WIDE,) if "resnet" in name else (ODD, WIDE)  # the whole table: python -m tests.weights.parity
+    for size, row in torchvision_rows(name, sizes, tmp_path):
+        assert max(row) <= 1, size
+
+
+def test_the_table_holds_every_model_of_torchvision():
+    assert {name.split()[0] for name in TORCHVISION} == set(models.list_models(module=models.segmentation))
+
+
+@pytest.mark.parametrize(
+    "name", [f"{kind} {body}" for kind in ("DeepLabV3", "DeepLabV3Plus") for body in ("resnet18 os8", "mobilenet_v2 os16")]
+)
+def test_segmentation_models_pytorch(tmp_path, name):
+    for size, row in smp_rows(name, (ODD, WIDE), tmp_path):
+        assert max(row) <= 1, size
+
+
+PORTS = {
+    "vf v3": (VF3, "vf", (*V3, *TINY)),
+    "vf v3 separable": (lambda: VF3(separable), "vf", (*V3, *TINY, "decoder.separable=true")),
+    "vf v3+": (VFPlus, "vf", (*PLUS, *TINY, DENSE, "decoder.fuse_convs=1")),
+    "vf v3+ separable": (lambda: VFPlus(separable), "vf", (*PLUS, *TINY, "decoder.fuse_convs=1")),
+    "kaz v1": (lambda: Kaz(1, 8), "kaz", ("decoder=identity", "head.level=c5", OS8, *TINY, *CAFFE)),
+    "kaz v2": (lambda: Multi(Kaz(2, 8)), "kaz", ("decoder=identity", "head=aspp_sum", OS8, *TINY, *CAFFE)),
+    "kaz v3": (lambda: Kaz(3, 16), "kaz", (*V3, *TINY, *CAFFE, GRID, "decoder.post_conv=false")),
+    "kaz v3+": (lambda: Kaz("+", 16), "kaz", (*PLUS, *TINY, *CAFFE, GRID, DENSE)),
+    "bow v3": (lambda: Bow(False), "bow", (*V3, *TINY, "decoder.pool_norm=false")),
+    "bow v3+": (lambda: Bow(True), "bow", (*PLUS, *TINY, *BOW_PLUS)),
+    "bow v3 xception41": (
+        lambda: Bow(False, AlignedXception(8)),
+        "bow",
+        (*V3, "backbone=xception41", "norm.eps=1e-5", "decoder.pool_norm=false"),
+    ),
+    "d2 v3": (lambda: D2(False), "d2", (*V3, *TINY, *BETA, "decoder.post_conv=false")),
+    "d2 v3, plain stem": (lambda: D2(False, deep=False), "d2", (*V3, *TINY, *BETA[1:], "decoder.post_conv=false")),
+    "d2 v3+": (lambda: D2(True), "d2", (*PLUS, *TINY, *BETA, DENSE)),
+}
+
+
+@pytest.mark.parametrize("name", PORTS)
+def test_ports_that_are_known_by_their_names(tmp_path, name):
+    make, scheme, overrides = PORTS[name]
+    net = randomised(make())
+    model, report = imported(net, overrides, tmp_path)
+    assert report.scheme == scheme
+    x = normalised(WIDE)
+    with torch.no_grad():
+        expected = net(x)
+    assert difference(logits(model, x).logits, expected) <= 1
+
+
+BODIES = {
+    "mobilenet_v2 of torchvision": (lambda: models.mobilenet_v2(), ("backbone=mobilenet_v2",), lambda net: net.features[:18]),
+    "resnet18 of torchvision": (lambda: models.resnet18(), ("backbone=resnet18",), lambda net: nn.Sequential(*list(net.children())[:-2])),
+    "the trunk of a segmenter": (lambda: Bow(False), TINY, lambda net: LastOf(net.backbone)),
+}
+
+
+class LastOf(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x)[-1]
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_backbone_takes_its_part_of_any_file(tmp_path, name):
+    make, overrides, trunk = BODIES[name]
+    net = randomised(make())
+    torch.save({"model": {f"module.{key}": value for key, value in net.state_dict().items()}}, tmp_path / "peer.pth")
+    stride = OS16 if name == "the trunk of a segmenter" else "backbone.output_stride=32"
+    model = ours((*overrides, stride, f"backbone.weights={tmp_path}/peer.pth"))
+    load_backbone(model.backbone, tmp_path)
+    x = normalised(WIDE)
+    with torch.no_grad():
+        assert difference(model.backbone(x)["c5"], trunk(net)(x)) <= 1
+
+
+@pytest.mark.parametrize("name", ["deeplabv3_mobilenet_v3_large aux", "fcn_resnet50", "lraspp_mobilenet_v3_large"])
+def test_what_is_proposed_for_a_file_takes_it(tmp_path, name):
+    """By the overrides alone that the importer names."""
+    options, last, _ = TORCHVISION[name]
+    net = randomised(getattr(models.segmentation, name.split()[0])(weights=None, weights_backbone=None, num_classes=CLASSES, **options))
+    look = looks_like(net.state_dict(), SCHEMES["tv"])
+    assert look is not None
+    model, _ = imported(net, look.overrides, tmp_path)
+    x = normalised(WIDE)
+    assert difference(logits(model, x).logits, peer_logits(net, last, x)[0]) <= 1
+
+
+def test_a_level_is_of_the_first_block_or_the_last():
+    with pytest.raises(
+        ConfigError, match=r"no such block of a stride; backbone\.level_block=middle; fix: backbone\.level_block=last\|first"
+    ):
+        ours((*V3, "backbone=torchvision", "backbone.name=mobilenet_v3_large", "backbone.level_block=middle"))
