@@ -43,7 +43,7 @@ def _from(library: str, name: str) -> tuple[str, ...]:
 
 _TV3 = ("model=deeplabv3", "decoder.dropout=0.5", _os(8))
 _TV_FCN = ("model=fcn", "decoder=identity", "head=fcn", _os(8))
-_TV_MOBILE = (*_from("torchvision", "mobilenet_v3_large"), _os(16))  # its deepest stage is dilated
+_TV_MOBILE = (*_from("torchvision", "mobilenet_v3_large"), _os(16), "backbone.level_block=first", _FULL)  # its deepest stage is dilated
 
 # ----------------------------------------------------------------------------------------------------------- VF's port
 

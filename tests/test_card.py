@@ -7,6 +7,8 @@ from segexp.card import card, published
 from segexp.config import compose
 from segexp.functional.receptive_field import Reach
 
+TV = ["model=deeplabv3", "backbone=resnet50", "backbone.output_stride=8"]
+
 
 def of(*overrides):
     config = compose("train", ["data=voc", *overrides])
@@ -35,10 +37,10 @@ def test_dilation_leaves_the_reach_of_the_backbone():
 @pytest.mark.parametrize(
     ("overrides", "names"),
     [
-        (["model=deeplabv3", "backbone=resnet50", "backbone.output_stride=8"], ["tv.deeplabv3_resnet50"]),
-        (["model=deeplabv3", "backbone=resnet50", "backbone.output_stride=8", "decoder.dropout=0.3", "data=camvid"], ["tv.deeplabv3_resnet50"]),
-        (["model=deeplabv3", "backbone=resnet50", "backbone.output_stride=8", "decoder.rates=[1,2]"], []),
-        (["model=deeplabv3", "backbone=resnet50", "backbone.output_stride=8", "backbone.multi_grid=[1,2,4]"], []),
+        (TV, ["tv.deeplabv3_resnet50"]),
+        ([*TV, "decoder.dropout=0.3", "data=camvid"], ["tv.deeplabv3_resnet50"]),
+        ([*TV, "decoder.rates=[1,2]"], []),
+        ([*TV, "backbone.multi_grid=[1,2,4]"], []),
         (["model=unet"], []),
     ],
 )

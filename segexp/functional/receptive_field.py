@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -38,7 +37,7 @@ class ReceptiveField(TorchDispatchMode):
     def __init__(self, image: Tensor) -> None:
         super().__init__()
         self.height = image.shape[-2]
-        self.seen: WeakKeyDictionary[Tensor, Reach] = WeakIdKeyDictionary()
+        self.seen: MutableMapping[Tensor, Reach] = WeakIdKeyDictionary()
         self.seen[image] = Reach(1)
 
     def of(self, x: Tensor) -> Reach:

@@ -18,7 +18,6 @@ RESNETS = {
     ("bottleneck", 3, 8, 36, 3): "resnet152",
 }
 STEMS = {64: "beta", 32: "v1c"}  # by the width of the first of three convolutions
-_CLASSIFIERS = ("head.classify.", "head.classify_low.", "head.branches.0.")
 PAIRS = r"(block\d+)\.sep_conv"  # three to a block of an aligned Xception
 MULTI_GRID = "backbone.multi_grid=[1,2,4]"
 
@@ -46,14 +45,6 @@ def looks_like(state: Mapping[str, Tensor], scheme: Scheme) -> Look | None:
         return None
     kind, overrides = model
     return Look(f"{scheme.title}'s {kind} on {name}", (*overrides, *keys))
-
-
-def classes_of(state: Mapping[str, Tensor], scheme: Scheme) -> int | None:
-    """The number of classes that a file's classifier has; None where it has none that is known."""
-    for name, value in state.items():
-        if any(place.startswith(_CLASSIFIERS) for place in scheme.targets(name)):
-            return len(value)
-    return None
 
 
 def _body(state: Mapping[str, Tensor], scheme: Scheme) -> dict[str, Tensor]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from segexp.functional.mean_field import Appearance, Smoothness, mean_field, unaries
+from segexp.functional import mean_field as module
+from segexp.functional.mean_field import Appearance, Smoothness, affordable, mean_field, unaries
 
 OFF = Smoothness(weight=0)
 NO_COLOUR = Appearance(weight=0)
@@ -119,3 +120,14 @@ def test_unaries_are_bounded_and_finite():
 def test_one_class_is_certain():
     unary, image = picture(classes=1)
     assert torch.equal(mean_field(unary, image), torch.ones(1, 7, 9))
+
+
+def test_cells_are_as_fine_as_the_budget_allows_and_no_coarser_than_the_last(monkeypatch):
+    points = torch.rand(3000, 2, generator=torch.Generator().manual_seed(0)) * 8
+    totals = []
+    for budget in (1e9, 100, 0):
+        monkeypatch.setattr(module, "AFFORDED", budget)
+        sums = affordable(points)
+        totals.append(sums.total)
+        assert sums.pairs <= budget * 3000 or budget == 0
+    assert totals[0] > totals[1] > totals[2] > 0

@@ -41,7 +41,7 @@ MOMENTS = {  # of a kill -> the batch that it came before
 class Tiny(nn.Module):
     """A backbone of a few weights, of the keys of timm's; `name` says whether it is `normed` or `plain`."""
 
-    def __init__(self, data, *, name, output_stride, weights, drop_path):
+    def __init__(self, data, *, name, output_stride, weights, drop_path, first_block_dilation, multi_grid, stem, layout):
         super().__init__()
         norm = nn.BatchNorm2d(8) if name == "normed" else nn.Identity()
         self.net = nn.Sequential(nn.Conv2d(data.in_channels, 8, 3, 2, 1), norm, nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU())
