@@ -42,9 +42,9 @@ bench: $(READY)  ## timings: framework overhead, start, sweeps, checkpoints, ker
 	$(BIN)/python -m tests.benchmarks.checkpoint
 	$(BIN)/python -m tests.benchmarks.kernels
 	$(BIN)/python -m tests.benchmarks.deeplab_step
-	$(BIN)/python -m tests.benchmarks.dense_crf
 	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.camvid
 	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.pipeline
+	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.dense_crf "$$SEGEXP_SHARED/data/VOCdevkit/VOC2007"
 
 soak: $(READY)  ## the proof that nothing is lost: hundreds of kills, stops and starts, one result; goes on where it was stopped; then all models and backbones learn by heart
 	$(ONE_THREAD) $(BIN)/python -m tests.soak

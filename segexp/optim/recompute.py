@@ -1,12 +1,13 @@
-"""Stages of a backbone that keep no activations: their blocks are computed anew in the backward pass.
+"""Stages of a backbone that keep few activations: their blocks are computed anew in the backward pass.
 
-Stages count by the grid: the first ends at the first level of stride 4 or more, and has all that comes before in it.
+What dense convolutions of more than one cell give is kept: it costs most to compute and takes little (a tenth of the first
+stage of a ResNet-50). Stages count by the grid: the first ends at the first level of stride 4 or more, and has all that comes before in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from segexp.errors import ConfigError
 from segexp.optim.stages import parameter_stages
@@ -96,22 +97,36 @@ def _recomputed(module: nn.Module, forward: Any, *inputs: Any) -> Any:
     if not torch.is_grad_enabled() or not module.training:
         return forward(*inputs)
     versions = [x._version for x in inputs if isinstance(x, Tensor)]
-    output = checkpoint(forward, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _still_statistics(module)))
+    output = checkpoint(forward, *inputs, use_reentrant=False, context_fn=partial(_contexts, module))
     if versions != [x._version for x in inputs if isinstance(x, Tensor)]:
         what = f"a {type(module).__name__} can't be computed anew: it changes its input in place"
         raise ConfigError(what, where="backbone.checkpoint_stages", fix="backbone.checkpoint_stages=0")
     return output
 
 
+def _contexts(module: nn.Module) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+    """Around the first computation and around the second."""
+    first, second = create_selective_checkpoint_contexts(_policy)
+    return first, _still_statistics(module, second)
+
+
+def _policy(context: Any, operation: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
+    """Keep what dense convolutions of more than one cell give: `convolution(input, weight, ..., groups)`."""
+    if operation is torch.ops.aten.convolution.default and args[1].shape[2:].numel() > 1 and args[8] == 1:
+        return CheckpointPolicy.MUST_SAVE
+    return CheckpointPolicy.PREFER_RECOMPUTE
+
+
 @contextmanager
-def _still_statistics(module: nn.Module) -> Iterator[None]:
+def _still_statistics(module: nn.Module, kept_results: AbstractContextManager[Any]) -> Iterator[None]:
     """BatchNorms move copies of their statistics, for the first computation has moved them already."""
     norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
     kept = [(norm, dict(norm._buffers)) for norm in norms]
     try:
         for norm, buffers in kept:
             norm._buffers.update({name: None if value is None else value.clone() for name, value in buffers.items()})
-        yield
+        with kept_results:
+            yield
     finally:
         for norm, buffers in kept:
             norm._buffers.update(buffers)

@@ -6,13 +6,16 @@ A step is forward, loss at full size, backward, SGD; both nets take steps in tur
 architecture: output stride 16, rates 12/24/36, separable convolutions, one fuse convolution, one convolution after the ASPP.
 """
 
+import gc
 import statistics
 import sys
 import time
 
 import segmentation_models_pytorch as smp
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from segexp.build import chain, open_dataset, stages
 from segexp.config import compose
@@ -77,20 +80,35 @@ def paired(name, one, other, pairs):
 
 
 def saved(config, size, images, checkpointed):
-    """Bytes of the tensors that autograd keeps for one step, each storage once, weights left out; on the meta device."""
+    """Bytes that a forward pass leaves for the backward pass, each storage once, weights left out; on the meta device."""
     model, loss, batch = ours(config, size, images, device="meta")
     checkpoint_stages(model.backbone, checkpointed)
-    own = {weight.untyped_storage()._cdata for weight in (*model.parameters(), *model.buffers())}
-    holds, batch = [], batch.to("meta")
+    batch = batch.to("meta")
+    with torch.device("meta"), Made() as made:
+        total = sum(loss(model(batch.images, batch.sizes, batch.targets), batch).values())
+    assert total.requires_grad
+    return made.alive()
 
-    def hold(tensor):
-        holds.append(tensor)
-        return tensor
 
-    with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
-        sum(loss(model(batch.images, batch.sizes, batch.targets), batch).values())
-    storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes() for tensor in holds}
-    return sum(size for key, size in storages.items() if key not in own)
+class Made(TorchDispatchMode):
+    """Knows each storage that is made within the block."""
+
+    def __init__(self):
+        super().__init__()
+        self.storages = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, (list, tuple)) else (result,):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                self.storages.setdefault(StorageWeakRef(storage), storage.nbytes())
+        return result
+
+    def alive(self):
+        """Bytes of those that something still holds."""
+        gc.collect()
+        return sum(size for reference, size in self.storages.items() if not reference.expired())
 
 
 def main(pairs=10):
