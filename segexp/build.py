@@ -59,7 +59,8 @@ log = logging.getLogger(__name__)
 
 STAGES = ("backbone", "decoder", "head", "loss", "postprocess", "metrics")
 STEP_POLICIES = ("on_oom", "skip_nonfinite", "compile")  # of the section `trainer`: for this project, not for Lightning
-BACKBONE_MACHINERY = ("freeze", "norm_eval", "checkpoint_stages")  # of the section `backbone`: for any backbone, not for its constructor
+PIXELS = ("mean", "std")  # of the section `backbone`, as the machinery is: how images are normalised
+BACKBONE_MACHINERY = ("freeze", "norm_eval", "checkpoint_stages", *PIXELS)  # of `backbone`: for any, not for its constructor
 DATA_MACHINERY = ("split", "limit", "folds", "fold", "fold_seed", "sampling", "loader")  # of `data`: not for the data set itself
 
 
@@ -95,6 +96,7 @@ def chain(
     protocol: Any = None,
     fusion: Callable[..., Any] | None = None,
     norm: Mapping[str, Any] | None = None,
+    pixels: Mapping[str, Sequence[float] | None] | None = None,
     alternatives: Callable[..., Mapping[str, Any]] | None = None,
 ) -> Chain:
     """Complete each stage with what the one before it says of itself.
@@ -105,12 +107,15 @@ def chain(
         protocol: how an evaluation predicts images; in one pass unless given.
         fusion: how the network is run on an image, lacking only the head; once unless given.
         norm: of the whole model, see `segexp.layers.renorm`.
+        pixels: `mean` and `std` that images are normalised by, in grey levels of 0..255 per channel; the backbone's own
+            where one isn't given.
         alternatives: `(group, spec, features) -> built options`, for the message of an error.
 
     Raises:
         WiringError: links that don't fit, all at once.
     """
     body = complete(backbone, spec)
+    _normalise_by(body, spec, pixels or {})
     neck = complete(decoder, body.spec)
     levels = {**body.spec, **neck.spec}
     top, criterion, finish = complete(head, levels, spec), complete(loss, spec), complete(postprocess, spec)
@@ -125,6 +130,18 @@ def chain(
     model = Model(body, neck, top, finish, protocol, mixed)
     renorm(model, **norm or {})
     return Chain(model, criterion, figures)
+
+
+def _normalise_by(backbone: Any, spec: DataSpec, pixels: Mapping[str, Sequence[float] | None]) -> None:
+    for name, values in pixels.items():
+        if values is None:
+            continue
+        numbers = isinstance(values, Sequence) and all(isinstance(v, int | float) for v in values) and (name == "mean" or min(values) > 0)
+        if not numbers or len(values) != spec.in_channels:
+            wanted = f"{spec.in_channels} {'positive ' if name == 'std' else ''}grey levels of 0 to 255, one per channel, are wanted"
+            example = ",".join(["127.5"] * spec.in_channels)
+            raise ConfigError(wanted, where=f"backbone.{name}={values}", fix=f"backbone.{name}=[{example}]")
+        setattr(backbone, name, tuple(value / 255 for value in values))
 
 
 def open_dataset(config: DictConfig) -> Any:
@@ -163,7 +180,8 @@ def stages(config: DictConfig) -> dict[str, Any]:
     body = {name: value for name, value in resolve(config)["backbone"].items() if name not in BACKBONE_MACHINERY}
     found = {name: make(body if name == "backbone" else config[name], key=name) for name in STAGES}
     norm = OmegaConf.to_container(config.norm) if config.get("norm") else None
-    return found | {"norm": norm} | {name: make(config.get(name), key=name) for name in ("protocol", "fusion")}
+    pixels = {name: resolve(config)["backbone"].get(name) for name in PIXELS}
+    return found | {"norm": norm, "pixels": pixels} | {name: make(config.get(name), key=name) for name in ("protocol", "fusion")}
 
 
 def checked(config: DictConfig, spec: DataSpec) -> Chain:

@@ -12,13 +12,16 @@ from torch import nn
 from segexp.catalogue import nodes
 from segexp.config import compose, session
 from segexp.functional.receptive_field import Reach, ReceptiveField
+from segexp.heads.aspp_sum import PUBLISHED as ASPP_SUM
+from segexp.layers.aspp import PUBLISHED as ASPP
+from segexp.layers.aspp import atrous_rates
 from segexp.model import Model
 from segexp.probe import macs
-from segexp.published import PUBLISHED
+from segexp.published import PUBLISHED, Published
 from segexp.types import DataSpec, Size
 
 SECTIONS = ("backbone", "decoder", "head", "fusion", "norm")  # what a network is made of
-APART = ("weights", "freeze", "norm_eval", "checkpoint_stages", "drop_path", "dropout", "momentum")  # how it is trained
+APART = ("weights", "freeze", "norm_eval", "checkpoint_stages", "mean", "std", "drop_path", "dropout", "momentum")  # how it is trained
 SMALLEST = 64  # pixels a side of the image that reaches are followed on, so that it stays a map at every stride
 
 
@@ -89,16 +92,23 @@ def card(model: Model, spec: DataSpec, size: Size) -> Card:
     )
 
 
-def published(config: DictConfig) -> list[str]:
-    """Names of the published models that a config's network equals, whatever its classes and the way that it is trained."""
+def published(config: DictConfig, spec: DataSpec) -> list[Published]:
+    """The published models that a config's network equals, whatever its classes and the way that it is trained."""
+    if spec.in_channels != 3:
+        return []
     ours = _network(config)
     with session():
-        return [row.name for row in PUBLISHED if _network(compose("train", row.overrides)) == ours]
+        return [row for row in PUBLISHED if _network(compose("train", row.overrides)) == ours]
 
 
 def _network(config: DictConfig) -> dict[str, Any]:
+    """The keys that make a network, by path; rates that follow from the output stride anyway are as if they weren't given."""
     tree = {name: OmegaConf.to_container(config.get(name) or OmegaConf.create(), resolve=False) for name in SECTIONS}
-    return {path: value for path, value in nodes(tree) if path.rsplit(".", 1)[-1] not in APART and not isinstance(value, dict)}
+    found = {path: value for path, value in nodes(tree) if path.rsplit(".", 1)[-1] not in APART and not isinstance(value, dict)}
+    for path, usual in (("decoder.rates", ASPP), ("head.rates", ASPP_SUM)):
+        if found.get(path) and tuple(found[path]) == atrous_rates(found["backbone.output_stride"], published=usual):
+            found[path] = None
+    return found
 
 
 def rates(stage: nn.Module) -> tuple[int, ...]:
@@ -119,7 +129,7 @@ def _rows(model: Model, spec: DataSpec) -> tuple[Row, ...]:
         Row(name, level, place.channels, place.stride, field.of(features[level]))
         for name, stage in model.stages()[:2]
         for level, place in stage.spec.items()
-        if name == "decoder" or level not in model.decoder.spec
+        if name == "backbone" or level not in model.backbone.spec
     ]
     logits: Any = getattr(output, "logits", None)
     if isinstance(logits, torch.Tensor):

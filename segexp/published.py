@@ -12,18 +12,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Published:
-    """One model: its name, the code that it is from, the overrides of `train` that give it, its classes and parameters."""
+    """A model of published code.
+
+    Args:
+        name: with the short name of the code before the point.
+        by: that short name.
+        overrides: of `train`, that give it.
+        classes: that it was counted with.
+        parameters: of the published code.
+        but: in what its outputs differ with the same weights; empty where they don't.
+    """
 
     name: str
     by: str
     overrides: tuple[str, ...]
     classes: int
     parameters: int
+    but: str = ""
+
+    def __str__(self) -> str:
+        return self.name + (f" (but {self.but})" if self.but else "")
 
 
-def _row(name: str, parameters: int, classes: int, *parts: tuple[str, ...] | str) -> Published:
+def _row(name: str, parameters: int, classes: int, *parts: tuple[str, ...] | str, but: str = "") -> Published:
     overrides = [part for each in parts for part in ((each,) if isinstance(each, str) else each)]
-    return Published(name, name.split(".")[0], tuple(overrides), classes, parameters)
+    last = {part.partition("=")[0]: part for part in overrides}  # what is said again replaces what was said
+    return Published(name, name.split(".")[0], tuple(last.values()), classes, parameters, but)
 
 
 _AUX = ("head=semantic_aux", "loss=auxiliary", "loss.weight=0.5")
@@ -48,6 +62,8 @@ _TV_MOBILE = (*_from("torchvision", "mobilenet_v3_large"), _os(16), "backbone.le
 # ----------------------------------------------------------------------------------------------------------- VF's port
 
 _VF3 = ("model=deeplabv3", _os(16))
+_VF_MOBILE = "near borders: there each block pads before its first convolution"
+_VF_XCEPTION = "near borders: there the first two convolutions don't pad"
 _VF_PLUS = ("model=deeplabv3plus", "decoder.separable=false", "decoder.fuse_convs=1")
 
 # ---------------------------------------------------------------------------------------- segmentation-models-pytorch
@@ -83,17 +99,17 @@ PUBLISHED: tuple[Published, ...] = (
     _row("tv.fcn_resnet50", 32_957_013, 21, _TV_FCN, "backbone=resnet50"),
     _row("tv.fcn_resnet101", 51_949_141, 21, _TV_FCN, "backbone=resnet101"),
     _row("tv.lraspp_mobilenet_v3_large", 3_221_538, 21, "model=lraspp", _TV_MOBILE),
-    _row("vainf.deeplabv3_mobilenet.os16", 5_113_877, 21, _VF3, "backbone=mobilenet_v2"),
+    _row("vainf.deeplabv3_mobilenet.os16", 5_113_877, 21, _VF3, "backbone=mobilenet_v2", but=_VF_MOBILE),
     _row("vainf.deeplabv3_resnet50.os16", 39_638_869, 21, _VF3, "backbone=resnet50"),
     _row("vainf.deeplabv3_resnet101.os16", 58_630_997, 21, _VF3, "backbone=resnet101"),
-    _row("vainf.deeplabv3_xception.os16", 36_933_693, 21, _VF3, "backbone=xception"),
-    _row("vainf.deeplabv3plus_mobilenet.os16", 5_225_717, 21, _VF_PLUS, "backbone=mobilenet_v2", _os(16)),
-    _row("vainf.deeplabv3plus_mobilenet.os8", 5_225_717, 21, _VF_PLUS, "backbone=mobilenet_v2", _os(8)),
+    _row("vainf.deeplabv3_xception.os16", 36_933_693, 21, _VF3, "backbone=xception", but=_VF_XCEPTION),
+    _row("vainf.deeplabv3plus_mobilenet.os16", 5_225_717, 21, _VF_PLUS, "backbone=mobilenet_v2", _os(16), but=_VF_MOBILE),
+    _row("vainf.deeplabv3plus_mobilenet.os8", 5_225_717, 21, _VF_PLUS, "backbone=mobilenet_v2", _os(8), but=_VF_MOBILE),
     _row("vainf.deeplabv3plus_resnet50.os16", 39_761_845, 21, _VF_PLUS, "backbone=resnet50", _os(16)),
     _row("vainf.deeplabv3plus_resnet50.os16.sep", 26_614_373, 21, _VF_PLUS, "backbone=resnet50", _os(16), "decoder.separable=true"),
     _row("vainf.deeplabv3plus_resnet101.os16", 58_753_973, 21, _VF_PLUS, "backbone=resnet101", _os(16)),
     _row("vainf.deeplabv3plus_resnet101.os8", 58_753_973, 21, _VF_PLUS, "backbone=resnet101", _os(8)),
-    _row("vainf.deeplabv3plus_xception.os16", 37_050_525, 21, _VF_PLUS, "backbone=xception", _os(16)),
+    _row("vainf.deeplabv3plus_xception.os16", 37_050_525, 21, _VF_PLUS, "backbone=xception", _os(16), but=_VF_XCEPTION),
     _row("smp.DeepLabV3.mobilenet_v2.os16", 12_653_077, 21, _SMP3, _from("smp", "mobilenet_v2"), _os(16)),
     _row("smp.DeepLabV3.resnet18.os16", 15_904_085, 21, _SMP3, "backbone=resnet18", _os(16)),
     _row("smp.DeepLabV3.resnet50.os16", 39_638_869, 21, _SMP3, "backbone=resnet50", _os(16)),

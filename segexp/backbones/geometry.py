@@ -179,10 +179,12 @@ def dilate(
         ConfigError: the network can't be dilated so; gives what fits.
     """
     if output_stride not in STRIDES:
-        raise ConfigError(f"output stride {output_stride}", where="backbone.output_stride", fix="8, 16 or 32")
+        raise ConfigError(f"output stride {output_stride}", where="backbone.output_stride", fix="backbone.output_stride=8|16|32")
     if first_block_dilation not in FIRST_BLOCKS:
         where = f"backbone.first_block_dilation={first_block_dilation}"
-        raise ConfigError("no such rule for the first block of a dilated stage", where=where, fix="previous|full")
+        raise ConfigError(
+            "no such rule for the first block of a dilated stage", where=where, fix="backbone.first_block_dilation=previous|full"
+        )
     full = first_block_dilation == "full"
     factors = _grid_factors(calls, multi_grid, name) if multi_grid is not None else {}
     changes = _checked(calls, output_stride, full, factors)
@@ -319,9 +321,11 @@ def _grid_factors(calls: dict[str, Call], multi_grid: Sequence[int], name: str) 
     Raises:
         ConfigError: there is another number of blocks than of factors.
     """
-    where, factors = f"backbone.multi_grid={list(multi_grid)}", list(multi_grid)
-    if any(not isinstance(factor, int) or isinstance(factor, bool) or factor < 1 for factor in factors):
-        raise ConfigError("a factor of multi_grid is a whole number from 1 on", where=where, fix="backbone.multi_grid=[1,2,4]")
+    listed = isinstance(multi_grid, list | tuple)
+    factors = list(multi_grid) if listed else []
+    where = f"backbone.multi_grid={factors if listed else multi_grid}"
+    if not listed or any(not isinstance(factor, int) or isinstance(factor, bool) or factor < 1 for factor in factors):
+        raise ConfigError("multi_grid is a list of whole numbers from 1 on", where=where, fix="backbone.multi_grid=[1,2,4]")
     blocks = last_blocks(calls)
     if len(blocks) != len(factors):
         what = f"the last stage of {name} has {len(blocks)} blocks, not {len(factors)}"

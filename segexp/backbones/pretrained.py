@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
 import torch
@@ -52,7 +52,7 @@ def fetched(name: str, fetch: Callable[[], dict[str, Tensor]]) -> dict[str, Tens
 
 
 def fill(net: nn.Module, state: dict[str, Tensor], *, name: str, library: str, source: str, alias: Callable[[str], str] = str) -> list[str]:
-    """Copy weights into a network; all of it must be found, only a classifier may be left over.
+    """Copy weights into a network; all of it must be found, and only what lies outside of its parts may be left over: a classifier.
 
     Args:
         net: what is filled.
@@ -65,7 +65,7 @@ def fill(net: nn.Module, state: dict[str, Tensor], *, name: str, library: str, s
         The names of `state` that the network has no place for (the classifier).
 
     Raises:
-        WeightsError: a weight is missing or has another shape.
+        WeightsError: a weight is missing, has another shape or isn't finite, or the file holds more of a part than the network has.
     """
     given, wanted = {alias(key): key for key in state}, net.state_dict()
     fix = f"give weights of {library}'s {name}"
@@ -79,9 +79,50 @@ def fill(net: nn.Module, state: dict[str, Tensor], *, name: str, library: str, s
         if tensor.shape != wanted[key].shape:
             shapes = f"{tuple(tensor.shape)}, the network wants {tuple(wanted[key].shape)}"
             raise WeightsError(f"{key} has shape {shapes}", where=source, fix=fix)
+        if not tensor.float().isfinite().all():
+            raise WeightsError(f"{key} has values that are NaN or infinite", where=source, fix="take an earlier checkpoint")
+    _refuse_statistics(given, {alias(key) for key in found}, name, source)
+    _refuse_more_of_a_part(net, given.values(), name, library, source, alias)
     plain = {key: value.float() if value.is_floating_point() else value for key, value in found.items()}
     nn.Module.load_state_dict(net, plain, strict=False)  # some networks bring a form of their own, which takes no `strict`
     return sorted(given.values())
+
+
+def _refuse_statistics(left: dict[str, str], found: Collection[str], name: str, source: str) -> None:
+    """Weights of BatchNorms without their statistics compute something else in norms of another kind, which have none."""
+    for key, theirs in left.items():
+        if key.endswith("running_mean") and key.removesuffix("running_mean") + "weight" in found:
+            what = f"{theirs} is left over: the weights were trained with BatchNorm, which {name} has no longer"
+            raise WeightsError(what, where=source, fix="norm.type=null, or train from scratch: backbone.weights=null")
+
+
+def _refuse_more_of_a_part(net: nn.Module, left: Iterable[str], name: str, library: str, source: str, alias: Callable[[str], str]) -> None:
+    """What is left over lies outside of the network's parts, or the weights are of a deeper network."""
+    parts = {alias(part) for part in _parts(net)}
+    more = sorted(key for key in left if not key.endswith("num_batches_tracked") and any(alias(way) in parts for way in _above(key)))
+    if more:
+        what = f"{len(more)} weights are of parts that {name} has, but not of {name} (first {', '.join(more[:2])})"
+        fix = f"give weights of {library}'s {name}, or choose the network that they are of, such as a deeper one"
+        raise WeightsError(what, where=source, fix=fix)
+
+
+def _parts(net: nn.Module) -> list[str]:
+    """Names of the parts in a row that a network consists of; where one module holds all of them (`features`), those in it.
+
+    A network that is cut after its last level lacks whole parts, but holds no half of one.
+    """
+    path, module = "", net
+    while True:
+        children = [name for name, child in module.named_children() if child.state_dict()]
+        if len(children) != 1 or not list(module.get_submodule(children[0]).children()):
+            return [path + name for name in children]
+        path, module = f"{path}{children[0]}.", module.get_submodule(children[0])
+
+
+def _above(key: str) -> Iterator[str]:
+    """`a.b.weight`: `a`, `a.b`."""
+    names = key.split(".")
+    return (".".join(names[:n]) for n in range(1, len(names)))
 
 
 def _recoloured(tensor: Tensor, wanted: Tensor) -> Tensor:

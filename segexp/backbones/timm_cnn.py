@@ -127,14 +127,14 @@ def _create(name: str, in_channels: int, drop_path: float, stem: str | None, lay
 
 def _stem_options(name: str, stem: str) -> dict[str, Any]:
     if stem not in STEMS:
-        raise ConfigError("no such stem", where=f"backbone.stem={stem}", fix="|".join(STEMS))
+        raise ConfigError("no such stem", where=f"backbone.stem={stem}", fix=f"backbone.stem={'|'.join(STEMS)}")
     _require_resnet(name, f"backbone.stem={stem}")
     return STEMS[stem]
 
 
 def _lay_out(net: Any, name: str, layout: str) -> None:
     if layout not in LAYOUTS:
-        raise ConfigError("no such layout", where=f"backbone.layout={layout}", fix="|".join(LAYOUTS))
+        raise ConfigError("no such layout", where=f"backbone.layout={layout}", fix=f"backbone.layout={'|'.join(LAYOUTS)}")
     _require_resnet(name, f"backbone.layout={layout}")
     if layout == "caffe":
         for block in (module for module in net.modules() if hasattr(module, "conv3")):

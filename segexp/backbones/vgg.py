@@ -118,10 +118,14 @@ def _check(name: str, output_stride: int, first_block_dilation: str, multi_grid:
     if name not in VGG16:
         raise ConfigError("no such VGG", where=f"backbone.name={name}", fix="vgg16; backbone=torchvision or timm for others")
     if output_stride not in STRIDES:
-        raise ConfigError(f"output stride {output_stride}", where="backbone.output_stride", fix="8, 16 or 32")
+        raise ConfigError(f"output stride {output_stride}", where="backbone.output_stride", fix="backbone.output_stride=8|16|32")
     if first_block_dilation not in FIRST_BLOCKS:
         where = f"backbone.first_block_dilation={first_block_dilation}"
-        raise ConfigError("no such rule for the first block of a dilated stage", where=where, fix="|".join(FIRST_BLOCKS))
+        raise ConfigError(
+            "no such rule for the first block of a dilated stage",
+            where=where,
+            fix=f"backbone.first_block_dilation={'|'.join(FIRST_BLOCKS)}",
+        )
     if multi_grid is not None and (len(multi_grid) != 3 or any(not isinstance(f, int) or f < 1 for f in multi_grid)):
         where = f"backbone.multi_grid={list(multi_grid)}"
         raise ConfigError(

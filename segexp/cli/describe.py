@@ -2,7 +2,7 @@
 
   segexp describe
   segexp describe backbone=resnet50 backbone.output_stride=8 data=camvid
-  segexp describe model=deeplabv3 backbone=torchvision backbone.name=resnet50    a published model?
+  segexp describe model=deeplabv3 backbone=resnet50 backbone.output_stride=8    a published model?
 
 A level `c2 256/4` has 256 channels at stride 4; `sees 35 px` is its receptive field, `+ image` where a value is pooled over
 the whole image too. Rates are the dilations of the convolutions.
@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
         print("  ".join(f"{cell:{w}}" for cell, w in zip(row[:3], widths, strict=True)) + f"  {row[3]}")
     height, width = facts.size
     print(f"total {facts.total / 1e6:.3f} M parameters, {facts.macs / 1e9:.2f} GMACs for an image of {height}x{width}")
-    print("equals " + (", ".join(published(config)) or "no published model that this project knows (docs/deeplab.md lists them)"))
+    print("equals " + (", ".join(map(str, published(config, spec))) or "no published model that this project knows (see docs/deeplab.md)"))
     return 0
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segexp.cli.arguments import split
-from segexp.errors import ConfigError, WeightsError
+from segexp.errors import ConfigError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -61,12 +61,11 @@ def _composed(file: Path, overrides: Sequence[str]) -> DictConfig:
     """The config of the run: that of its model, with the digest of the file, so that another file makes another run."""
     from segexp.config import compose, resolve
     from segexp.runs.settings import check_settings
-    from segexp.weights.checkpoints import sha256
+    from segexp.weights.checkpoints import require_file, sha256
 
     if any(override.partition("=")[0] == "weights.file" for override in overrides):
         raise ConfigError("the weights are those of the checkpoint", where="weights.file", fix="leave weights.file out")
-    if not file.is_file():
-        raise WeightsError("the file is missing", where=str(file), fix="name a checkpoint that is there, or fetch it first")
+    require_file(file)
     config = compose("train", [*overrides, f"weights.imported={sha256(file)}"])
     resolve(config)
     check_settings(config)

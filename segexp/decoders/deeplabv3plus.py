@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from segexp.decoders.levels import need
+from segexp.errors import ConfigError
 from segexp.layers.aspp import ASPP, atrous_rates
 from segexp.layers.conv import conv_block, conv_norm_act
 from segexp.types import Features, FeatureSpec, Level
@@ -62,6 +63,8 @@ class DeepLabV3Plus(nn.Module):
         self.aspp = ASPP(features[high].channels, width, self.rates, separable=inner, dropout=dropout, pool_norm=pool_norm)
         self.refine = block(width, width, 3) if post_conv else nn.Identity()
         self.reduce = conv_norm_act(features[low].channels, low_width)
+        if fuse_convs < 0:
+            raise ConfigError(f"{fuse_convs} convolutions", where="decoder.fuse_convs", fix="decoder.fuse_convs=2, or any number from 0 on")
         self.fuse = nn.Sequential(*(block(width if i else width + low_width, width, 3) for i in range(fuse_convs)))
         self.spec: FeatureSpec = {"semantic": Level(width if fuse_convs else width + low_width, features[low].stride)}
 

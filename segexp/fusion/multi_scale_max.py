@@ -33,9 +33,10 @@ class MultiScaleMax:
     output_type = AuxiliaryLogits
 
     def __init__(self, head: Any, *, scales: Sequence[float] = (1.0, 0.75, 0.5)) -> None:
-        if 1 not in scales or min(scales) <= 0 or len(set(scales)) < len(scales):
-            fix = "fusion.scales=[1.0,0.75,0.5]"
-            raise ConfigError("scales are numbers above 0, one of them 1", where=f"fusion.scales={list(scales)}", fix=fix)
+        numbers = isinstance(scales, list | tuple) and all(isinstance(scale, int | float) for scale in scales)
+        if not numbers or 1 not in scales or min(scales) <= 0 or len(set(scales)) < len(scales):
+            what, fix = "scales are a list of different numbers above 0, one of them 1", "fusion.scales=[1.0,0.75,0.5]"
+            raise ConfigError(what, where=f"fusion.scales={scales}", fix=fix)
         if head.output_type is not SemanticLogits:
             what = f"MultiScaleMax takes the largest of SemanticLogits, but {type(head).__name__} emits {_name(head.output_type)}"
             raise WiringError(what, where="fusion", fix="fusion=none, or a head of one output, such as head=semantic")

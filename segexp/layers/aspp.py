@@ -29,11 +29,18 @@ def atrous_rates(
     """
     if rates is None:
         return tuple(max(1, round(rate * 16 / stride)) for rate in published)
-    if not rates or any(not isinstance(rate, int) or isinstance(rate, bool) or rate < 1 for rate in rates):
+    listed = isinstance(rates, list | tuple) and len(rates) > 0
+    if not listed or any(not isinstance(rate, int) or isinstance(rate, bool) or rate < 1 for rate in rates):
         fit = ",".join(map(str, atrous_rates(stride, published=published)))
-        given = ",".join(map(str, rates))
-        raise ConfigError("rates are whole numbers above 0", where=f"{key}=[{given}]", fix=f"{key}=[{fit}], or null: from stride {stride}")
+        raise ConfigError(
+            "rates are a list of whole numbers above 0", where=f"{key}={shown(rates)}", fix=f"{key}=[{fit}], or null: from stride {stride}"
+        )
     return tuple(rates)
+
+
+def shown(value: object) -> str:
+    """A value as one types it on the command line."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list | tuple) else str(value)
 
 
 class ImagePool(nn.Module):

@@ -91,6 +91,6 @@ def conv_block(separable: bool | str, *, key: str = "decoder.separable") -> Call
         ConfigError: another value.
     """
     blocks = {False: conv_norm_act, True: separable_conv, "two_norms": separable_conv_two_norms}
-    if separable not in blocks:
+    if not isinstance(separable, bool | str) or separable not in blocks:
         raise ConfigError("no such form of a convolution", where=f"{key}={separable}", fix=f"{key}=false|true|two_norms")
     return blocks[separable]

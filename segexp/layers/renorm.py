@@ -25,6 +25,16 @@ class GroupNormAct(nn.GroupNorm):
         return self.act(self.drop(super().forward(input)))
 
 
+class BatchNormAct(SingleValueNorm):
+    """BatchNorm in the place of a GroupNorm that has an activation inside, as timm's have; names of weights stay."""
+
+    drop: Any
+    act: Any
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.drop(super().forward(x)))
+
+
 def renorm(model: nn.Module, *, type: str | None = None, eps: float | None = None, momentum: float | None = None) -> None:
     """Change the norms of a freshly built model in place; what isn't given stays. LayerNorms stay as they are.
 
@@ -60,11 +70,13 @@ def _as_kind(module: Any, kind: str | None) -> Any:
     is_group = isinstance(module, nn.GroupNorm)
     if kind is None or (kind == "group") == is_group:
         return module
-    device = None if module.weight is None else module.weight.device
-    if kind == "batch":
-        return SingleValueNorm(module.num_channels, module.eps, affine=module.affine, device=device)
-    channels, has_act = module.num_features, hasattr(module, "act")
-    made: Any = (GroupNormAct if has_act else nn.GroupNorm)(groups_of(channels), channels, module.eps, module.affine, device=device)
+    device, has_act = None if module.weight is None else module.weight.device, hasattr(module, "act")
+    made: Any
+    if is_group:
+        made = (BatchNormAct if has_act else SingleValueNorm)(module.num_channels, module.eps, affine=module.affine, device=device)
+    else:
+        groups = groups_of(module.num_features)
+        made = (GroupNormAct if has_act else nn.GroupNorm)(groups, module.num_features, module.eps, module.affine, device=device)
     if has_act:
         made.drop, made.act = module.drop, module.act
     return made

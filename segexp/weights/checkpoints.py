@@ -112,6 +112,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def require_file(path: Path) -> None:
+    """Refuse a path of weights that is no file.
+
+    Raises:
+        WeightsError: nothing is there, or it is a folder.
+    """
+    if path.is_dir():
+        raise WeightsError("it is a folder", where=str(path), fix="name a checkpoint in it")
+    if not path.is_file():
+        raise WeightsError("the file is missing", where=str(path), fix="name a checkpoint that is there, or fetch it first")
+
+
 def listed(folder: Path) -> list[Path]:
     """The checkpoints of a folder that have a record, newest first."""
     found = [(path, match) for path in folder.glob("step-*.ckpt") if (match := _NAME.fullmatch(path.stem))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 _MOBILENET_V2_BLOCKS = (1, 2, 3, 4, 3, 3, 1)  # of each stage (Sandler et al., 2018, table 2)
 _EXPANDED = {"0.0": "conv_pw", "0.1": "bn1", "1.0": "conv_dw", "1.1": "bn2", "2": "conv_pwl", "3": "bn3"}
@@ -60,8 +60,3 @@ def xception(name: str) -> str | None:
 def flat(name: str) -> str:
     """The form in which timm's networks and their cut-outs agree: `stages.0` and `stages_0`."""
     return name.replace(".", "_")
-
-
-def by_flat_name(names: Mapping[str, object] | list[str]) -> dict[str, str]:
-    """Flat form -> name."""
-    return {flat(name): name for name in names}

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from segexp.errors import WeightsError
 from segexp.weights.dialects import flat, spellings
-from segexp.weights.load import HEAD, load_state, read_state
+from segexp.weights.load import HEAD, load_state, read_state, require_finite
 from segexp.weights.looks import looks_like
 from segexp.weights.schemes import BODY, OURS, SCHEMES, Scheme, detect, scheme_named
 
+FIRST_CONVOLUTION = (f"{BODY}conv1.weight", "conv1.weight")  # of a whole model, of a backbone
 LOW_LEVEL, ASPP_OUTPUT, FIRST_FUSED = "decoder.reduce.0.weight", "decoder.aspp.project.0.0.weight", "decoder.fuse.0."
 COUNTER = "num_batches_tracked"  # of BatchNorm: plays no part in what a model computes, and older files lack it
 
@@ -103,23 +104,30 @@ def load_foreign(model: nn.Module, state: Mapping[str, Tensor], scheme: Scheme, 
         without: what begins so in the model stays as it is, and the weights that would go there are left out.
 
     Raises:
-        WeightsError: names missing, left over or of another shape, and says what the file looks like.
+        WeightsError: names missing, left over or of another shape, and says what the file looks like; or values that aren't finite.
     """
     wanted = model.state_dict()
     found = placed(state, wanted, scheme)
     skip = {theirs for theirs, ours in found.places.items() if without and ours.startswith(without)}
-    skip |= {theirs for theirs, ways in found.left.items() if without and any(way.startswith(without) for way in ways)}
+    skip |= {theirs for theirs, ways in found.left.items() if without and any(way.startswith(without) for way in ways[:1])}
     idle = {name for name in found.left if name.startswith(scheme.idle) and name not in skip} if scheme.idle else set()
     missing = [name for name in found.missing if not (without and name.startswith(without))]
     left = {name: way for name, way in found.left.items() if name not in skip | idle}
     places = {theirs: ours for theirs, ours in found.places.items() if theirs not in skip}
     shapes = {theirs: ours for theirs, ours in places.items() if state[theirs].shape != wanted[ours].shape}
     if missing or left or shapes:
-        raise _misfit(state, wanted, scheme, where, missing, list(left), shapes)
+        raise _misfit(state, wanted, scheme, where, missing, left, shapes)
+    require_finite({theirs: state[theirs] for theirs in places}, where)
     filled = wanted | {ours: state[theirs].to(wanted[ours].dtype) for theirs, ours in places.items()}
-    model.load_state_dict(_in_our_order(filled) if scheme.low_first else filled)
+    filled = _in_our_order(filled) if scheme.low_first else filled
+    model.load_state_dict(_of_rgb(filled) if scheme.bgr else filled)
     fresh = tuple(name for name in wanted if without and name.startswith(without))
     return Imported(scheme.name, scheme.title, Placed(places), tuple(sorted(skip)), tuple(sorted(idle)), fresh)
+
+
+def _of_rgb(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights that read an image of blue, green and red, for one of red, green and blue."""
+    return {name: value.flip(1) if name in FIRST_CONVOLUTION else value for name, value in state.items()}
 
 
 def _in_our_order(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -144,33 +152,45 @@ def _misfit(
     scheme: Scheme,
     where: str,
     missing: list[str],
-    left: list[str],
+    left: Mapping[str, tuple[str, ...]],
     shapes: Mapping[str, str],
 ) -> WeightsError:
     parts = [f"{len(missing)} of {len(wanted)} weights of the model are not in the file (first {missing[0]})"] if missing else []
-    parts += [f"{len(left)} of the file are left over (first {left[0]})"] if left else []
+    parts += [f"{len(left)} of the file are left over (first {next(iter(left))})"] if left else []
     if shapes:
         theirs, ours = next(iter(shapes.items()))
         sizes = f"{tuple(state[theirs].shape)}, {ours} wants {tuple(wanted[ours].shape)}"
         parts.append(f"{len(shapes)} of another shape (first {theirs}: {sizes})")
     what = f"the weights don't fit the model, read as {scheme.title}'s names (scheme={scheme.name}): {'; '.join(parts)}"
-    return WeightsError(what, where=where, fix=_what_fits(state, wanted, scheme, missing or left, shapes))
+    return WeightsError(what, where=where, fix=_what_fits(state, wanted, scheme, missing, left, shapes))
 
 
 def _what_fits(
-    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], scheme: Scheme, unmatched: list[str], shapes: Mapping[str, str]
+    state: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    scheme: Scheme,
+    missing: list[str],
+    left: Mapping[str, tuple[str, ...]],
+    shapes: Mapping[str, str],
 ) -> str:
-    """Advice: another data set, another scheme, or the overrides of the model that the file looks like."""
-    theirs, ours = next(iter(shapes.items()), ("", ""))
-    if not unmatched and all(name.startswith(HEAD) for name in shapes.values()):
-        classes = f"the file has {len(state[theirs])} classes, the data set {len(wanted[ours])}"
-        return f"{classes}: data=<one with {len(state[theirs])}>, or to train from these weights with a new head: weights.skip_head=true"
+    """Advice: what to leave out, another data set, another scheme, or the overrides of the model that the file looks like."""
+    stray = len(left) == 1 or not any(left.values())  # a part of another model is more than one weight, with places in the rules
+    if not missing and stray and all(name.startswith(HEAD) for name in shapes.values()):
+        first = ", ".join(list(left)[:4]) + (", ..." if len(left) > 4 else "")
+        parts = [f"the file has all of this model: store it without {first}"] if left else []
+        return "; ".join(parts + ([_other_classes(state, wanted, shapes)] if shapes else []))
     if (seen := detected(state)) not in (None, OURS, scheme.name):
         return f"the names look like those of {SCHEMES[str(seen)].title}: scheme={seen}"
     if scheme.name == "timm":
         return "the file holds a classifier: backbone.weights=<file> takes it for a backbone"
     look = looks_like(state, scheme)
     return f"the file {look}" if look else "choose the model, the backbone and its keys as they were trained"
+
+
+def _other_classes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], shapes: Mapping[str, str]) -> str:
+    theirs, ours = next(iter(shapes.items()))
+    classes = f"the file has {len(state[theirs])} classes, the data set {len(wanted[ours])}"
+    return f"{classes}: data=<one with {len(state[theirs])}>, or to train from these weights with a new head: weights.skip_head=true"
 
 
 def detected(state: Iterable[str]) -> str | None:
@@ -195,13 +215,14 @@ def load_weights(model: nn.Module, path: Path, *, without: str | None = None, sc
 
     Raises:
         ConfigError: there is no such scheme.
-        WeightsError: the file can't be read, or doesn't fit the model.
+        WeightsError: the file can't be read, doesn't fit the model, or has values that aren't finite.
     """
     rules = None if scheme == "auto" else scheme_named(scheme)
     state = read_state(path)
     if rules is None and (seen := detect(state, where=str(path))) != OURS:
         rules = SCHEMES[seen]
     if rules is None:
+        require_finite({name: value for name, value in state.items() if not (without and name.startswith(without))}, str(path))
         load_state(model, state, path, without=without)
         return None
     return load_foreign(model, state, rules, where=str(path), without=without)
@@ -215,7 +236,7 @@ def backbone_part(state: Mapping[str, Tensor], wanted: Collection[str]) -> dict[
         wanted: the network's names, without `backbone.net.`.
 
     Returns:
-        name -> tensor; a classifier's weights that have no place keep their names.
+        name -> tensor; so also what the network has no place for.
     """
     scheme = detected(state)
     if scheme == OURS:
@@ -225,5 +246,12 @@ def backbone_part(state: Mapping[str, Tensor], wanted: Collection[str]) -> dict[
     rules = SCHEMES[scheme]
     found = placed(state, [BODY + name for name in wanted], rules)
     taken = {ours.removeprefix(BODY): state[theirs] for theirs, ours in found.places.items()}
-    left = {name: state[name] for name, ways in found.left.items() if any(way.startswith(BODY) for way in ways)}
-    return left | taken
+    modules = {flat(name.rpartition(".")[0]) for name in wanted}
+    left = {_spelt(ways[0], modules): state[name] for name, ways in found.left.items() if ways and ways[0].startswith(BODY)}
+    return left | (_of_rgb(taken) if rules.bgr else taken)
+
+
+def _spelt(place: str, modules: Collection[str]) -> str:
+    """The name that a network without this weight would give it: by the module that would hold it, where it has that."""
+    ways = list(spellings(place.removeprefix(BODY)))
+    return next((way for way in ways if flat(way.rpartition(".")[0]) in modules), ways[0])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from segexp.errors import WeightsError
 from segexp.functional.tensors import load_plain
+from segexp.weights.checkpoints import require_file
 
 HEAD = "head."  # what the names of a head's weights begin with
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")  # under which training scripts store a model's tensors
@@ -22,8 +23,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: missing, broken, or holding anything but tensors and plain containers.
     """
-    if not path.is_file():
-        raise WeightsError("the file is missing", where=str(path), fix="name a file that is there, or fetch it first")
+    require_file(path)
     state = _safetensors(path) if path.suffix == ".safetensors" else _unwrapped(load_plain(path))
     if not isinstance(state, Mapping):
         raise WeightsError(f"it holds a {type(state).__name__}, not tensors by name", where=str(path), fix="store a state_dict")
@@ -54,6 +54,18 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # a broken header or an unknown type, of the format's own classes
         what = f"not a checkpoint that can be read safely ({error})"
         raise WeightsError(what, where=str(path), fix="fetch or write it again, as plain tensors") from None
+
+
+def require_finite(state: Mapping[str, Tensor], where: str) -> None:
+    """Refuse weights that aren't numbers; a training that diverged leaves such.
+
+    Raises:
+        WeightsError: names the first.
+    """
+    broken = [name for name, value in state.items() if not value.float().isfinite().all()]
+    if broken:
+        what = f"{len(broken)} of {len(state)} weights have values that are NaN or infinite (first {broken[0]})"
+        raise WeightsError(what, where=where, fix="take an earlier checkpoint")
 
 
 def load_model(model: nn.Module, path: Path, *, without: str | None = None) -> None:

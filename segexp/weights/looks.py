@@ -19,6 +19,7 @@ RESNETS = {
 }
 STEMS = {64: "beta", 32: "v1c"}  # by the width of the first of three convolutions
 PAIRS = r"(block\d+)\.sep_conv"  # three to a block of an aligned Xception
+KAZ_PIXELS = ("backbone.mean=[122.675,116.669,104.008]", "backbone.std=[1,1,1]")  # of red, green and blue
 MULTI_GRID = "backbone.multi_grid=[1,2,4]"
 
 
@@ -36,7 +37,8 @@ class Look:
 def looks_like(state: Mapping[str, Tensor], scheme: Scheme) -> Look | None:
     """The network that a file holds, as far as names and shapes tell; None where they don't.
 
-    Output stride, rates and multi-grid leave no trace in the weights: they are proposed as their source trains them.
+    Output stride, rates and multi-grid leave no trace in the weights: they are proposed as their source trains them; rates only
+    where they aren't those that follow from the output stride.
     """
     body = _body(state, scheme)
     name, keys = _backbone(body, scheme)
@@ -91,7 +93,7 @@ def _torchvision(state: Mapping[str, Tensor], body: str | None) -> tuple[str, li
     if "classifier.cbr.0.weight" in state:
         return "lraspp", ["model=lraspp", *stride]
     if "classifier.0.convs.0.0.weight" in state:
-        return f"deeplabv3{kind}", ["model=deeplabv3", "decoder.rates=[12,24,36]", *head, *stride]
+        return f"deeplabv3{kind}", ["model=deeplabv3", *(["decoder.rates=[12,24,36]"] if small else []), *head, *stride]
     if "classifier.0.weight" in state:
         return f"fcn{kind}", ["model=fcn", "decoder.convs=1", "decoder.concat=false", *head, *stride]
     return None
@@ -103,7 +105,7 @@ def _smp(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]]
         keys = ["decoder.separable=true", "decoder.post_conv=true", "decoder.fuse_convs=1", "decoder.align_corners=true"]
         return "DeepLabV3Plus", ["model=deeplabv3plus", "decoder.rates=[12,24,36]", *keys, "backbone.output_stride=16", dilation]
     if "decoder.aspp.convs.0.0.weight" in state:
-        return "DeepLabV3", ["model=deeplabv3", "decoder.rates=[12,24,36]", "backbone.output_stride=8", dilation]
+        return "DeepLabV3", ["model=deeplabv3", "backbone.output_stride=8", dilation]
     return None
 
 
@@ -117,7 +119,7 @@ def _vainf(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str
 
 
 def _kazuto(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:
-    caffe = ["backbone.layout=caffe", "backbone.first_block_dilation=full"]
+    caffe = ["backbone.layout=caffe", "backbone.first_block_dilation=full", *KAZ_PIXELS]
     names = {name.removeprefix("base.") for name in state}
     if "aspp.c0.weight" in names:
         return "DeepLabv2", ["model=deeplabv2", "backbone.output_stride=8", *caffe]
@@ -142,10 +144,10 @@ def _bowen(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str
 
 def _detectron(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:
     keys = ["decoder.pool_norm=bias", "backbone.output_stride=16", "backbone.first_block_dilation=full", MULTI_GRID]
+    if any(".fuse_conv.depthwise." in name for name in state):
+        return None  # one separable 5x5 convolution where this project's decoder has two of 3x3
     if any(".decoder.res2." in name for name in state):
-        separable = any(".fuse_conv.depthwise." in name for name in state)
-        form = ["decoder.separable=two_norms"] if separable else ["decoder.separable=false"]
-        return "DeepLabv3+", ["model=deeplabv3plus", *form, *keys]
+        return "DeepLabv3+", ["model=deeplabv3plus", "decoder.separable=false", *keys]
     if any(name.startswith("sem_seg_head.aspp.") for name in state):
         return "DeepLabv3", ["model=deeplabv3", "decoder.post_conv=false", *keys]
     return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from segexp.errors import ConfigError, WeightsError
 
@@ -33,6 +34,7 @@ class Scheme:
         rules: see the module; the first whose pattern fits a name counts.
         idle: what begins so serves training only: a model without a place for it gives the same outputs.
         low_first: the DeepLabv3+ decoder concatenates the shallow level first, and the ASPP's output after it; ours is the other way.
+        bgr: its images have the channels blue, green, red; ours red, green, blue.
     """
 
     name: str
@@ -41,13 +43,18 @@ class Scheme:
     rules: tuple[Rule, ...]
     idle: tuple[str, ...] = ()
     low_first: bool = False
+    bgr: bool = False
 
     def targets(self, name: str) -> list[str]:
         """The places that a name may have; none where no rule knows it."""
-        for pattern, places in self.rules:
-            if match := re.fullmatch(_expanded(pattern), name):
+        for pattern, places in self._compiled:
+            if match := pattern.fullmatch(name):
                 return [_filled(place, match) for place in places]
         return []
+
+    @cached_property
+    def _compiled(self) -> list[tuple[re.Pattern[str], tuple[str, ...]]]:
+        return [(re.compile(_expanded(pattern)), places) for pattern, places in self.rules]
 
 
 def _expanded(pattern: str) -> str:
@@ -168,6 +175,7 @@ KAZ = Scheme(
         (r"(?:base\.)?fc2\.conv([12])\.bn\.@", ("decoder.fuse.<1-1>.1.<2>",)),
         _to(r"(?:base\.)?(?:fc|fc2|fc2\.conv3)\.@", *_LOGITS),
     ),
+    bgr=True,
 )
 
 BOW = Scheme(

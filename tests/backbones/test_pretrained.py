@@ -64,3 +64,48 @@ def test_a_failed_download_is_one_line():
 
     with pytest.raises(WeightsError, match=r"no pretrained weights of net from the hub: no network; backbone.weights=hub; fix: connect"):
         fetched("net", fail)
+
+
+class Stages(nn.Module):
+    """A network of two stages, of which a file may have more or deeper ones."""
+
+    def __init__(self, depth=1, norm=nn.BatchNorm2d):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 2, 1)
+        self.layer1 = nn.Sequential(*(nn.Sequential(nn.Conv2d(2, 2, 1, bias=False), norm(2)) for _ in range(depth)))
+
+
+def test_weights_of_a_deeper_network_are_refused():
+    what = r"^10 weights are of parts that net has, but not of net \(first layer1\.1\.0\.weight, layer1\.1\.1\.bias\); w\.pth; fix: give "
+    target, state = Stages(), Stages(3).state_dict()
+    with pytest.raises(WeightsError, match=what):
+        put(target, state)
+    with pytest.raises(WeightsError, match="10 weights are of parts"):
+        fill(target, state, name="net", library="lib", source="w.pth", alias=lambda name: name.replace(".", "_"))
+
+
+def test_parts_beyond_the_last_level_may_be_left_over():
+    more = {"layer2.0.0.weight": torch.zeros(1), "stem_norm.weight": torch.zeros(1), "layer1.0.2.num_batches_tracked": torch.zeros(1)}
+    assert put(Stages(), Stages().state_dict() | more) == sorted(more)
+    inner = {f"features.{name}": value for name, value in (Stages().state_dict() | more).items()}
+    target = nn.ModuleDict({"features": Stages()})  # as torchvision's MobileNets: all parts within one
+    assert put(target, inner) == sorted(f"features.{name}" for name in more)
+    with pytest.raises(WeightsError, match=r"first features\.layer1\.1\.0\.weight"):
+        put(target, inner | {"features.layer1.1.0.weight": torch.zeros(1)})
+
+
+def test_weights_trained_with_batch_norm_need_its_statistics():
+    groups = Stages(norm=lambda channels: nn.GroupNorm(1, channels))
+    before = {name: value.clone() for name, value in groups.state_dict().items()}
+    what = r"layer1\.0\.1\.running_mean is left over: the weights were trained with BatchNorm.*; w\.pth; fix: norm\.type=null, or train"
+    with pytest.raises(WeightsError, match=what):
+        put(groups, Stages().state_dict())
+    assert all(torch.equal(before[name], value) for name, value in groups.state_dict().items())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_values_that_are_not_finite_are_refused(value):
+    state = net().state_dict()
+    state["1.bias"] = torch.tensor([0.0, value])
+    with pytest.raises(WeightsError, match=r"^1\.bias has values that are NaN or infinite; w\.pth"):
+        put(net(), state)

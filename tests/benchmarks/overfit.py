@@ -24,11 +24,12 @@ from segexp.overrides import options
 
 WANTED = 0.95
 CLASSES = "data.classes=[sky,building,road,sidewalk,car]"
-OWN = {"pspnet": ["decoder.dropout=0.0"]}
+OWN = {"pspnet": ["decoder.dropout=0.0"], "deeplabv2": ["loss=auxiliary"], "deeplabv1": ["decoder.dropout=0.0"]}
 SCENES = ["data=shapes", CLASSES, "data.train=8", "data.loader.batch_size=4", "data.loader.cache=true", "debug=overfit"]
 RECIPE = ["loss=ce_dice", "optimizer.lr=2e-3", "optimizer.weight_decay=0.0", "scheduler.warmup=10", "seed=0"]
 NOT_ALONE = ("timm", "torchvision", "smp", "efficientnet_lite0_in1k", "mit_b0", "vit_tiny")  # want a name, a file, or aren't convolutional
 EPOCHS, CHECK = 80, 10  # of two steps each; how often mIoU is measured
+LONGER = {"deeplabv1": 160, "deeplabv2": 160, "lraspp": 160}  # with logits at stride 8 and no convolution on finer maps
 
 
 class Learned(Callback):
@@ -38,12 +39,13 @@ class Learned(Callback):
         trainer.should_stop = pl_module.figures["val"]["miou"] >= WANTED
 
 
-def overfit(model, *more, backbone="resnet18", epochs=EPOCHS):
-    """Train on the eight scenes for so many epochs at most: mIoU on them, and epochs and seconds until it was enough."""
+def overfit(model, *more, backbone="resnet18"):
+    """Train on the eight scenes: mIoU on them, and epochs and seconds until it was enough."""
     began = time.perf_counter()
     config = compose("train", [f"model={model}", f"backbone={backbone}", *SCENES, *RECIPE, *OWN.get(model, []), *more])
     prepare(config)
     experiment = build(config)
+    epochs = LONGER.get(model, EPOCHS)
     quiet = {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False, "logger": False}
     settings = {"max_epochs": epochs, "check_val_every_n_epoch": CHECK, "num_sanity_val_steps": 0, "use_distributed_sampler": False}
     trainer = Trainer(accelerator="cpu", callbacks=[Learned()], **quiet, **settings)

@@ -33,7 +33,7 @@ def test_precision_is_the_trainers(capsys):
 def test_the_table_and_what_describe_says_agree(capsys):
     size = "augmentation.crop=[64,96]"
     assert main(["describe", size]) == 0
-    told = capsys.readouterr().out.splitlines()[-1]
+    told = capsys.readouterr().out.splitlines()[-2]
     assert main(["bench", size, "--seconds=0.01", "data.loader.batch_size=2", "data.loader.eval_batch_size=2"]) == 0
     table = capsys.readouterr().out
     macs = told.split("parameters, ")[1].split(" GMACs")[0]

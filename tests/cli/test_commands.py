@@ -41,7 +41,7 @@ WRONG = [
     (["train", "backbone=resnet8"], "resnet8", "backbone=resnet18"),
     (["train", "trainer.max_epoch=3"], "trainer.max_epoch", "trainer.max_epochs"),
     (["train", "optimizer.lr"], "'optimizer.lr' is no override", "optimizer.lr=<value>"),
-    (["train", "backbone=null"], "the group backbone can't be null", "resnet18"),
+    (["train", "backbone=null"], "the group backbone can't be null", "mobilenet_v2"),
     (["train", "seed=0,1"], "seed=0,1 is a sweep", "-m"),
     (["train", "optimizer.lr=[1"], "optimizer.lr=[1", ""),
     (["train", "backbone=timm"], "backbone.name has no value", "backbone.name="),

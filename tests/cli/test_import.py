@@ -153,6 +153,7 @@ def test_half_a_checkpoint(capsys, here, net):
     [
         (("import",), "1 argument missing; segexp import <checkpoint> [scheme=auto] [overrides]", 2),
         (("import", "none.pth"), "the file is missing; none.pth; fix: name a checkpoint that is there", 1),
+        (("import", "folder"), "it is a folder; folder; fix: name a checkpoint in it", 1),
         (("import", "x.pth", "scheme=mms"), "there is no scheme of names 'mms'; scheme=mms", 2),
         (("import", "x.pth", "modle=deeplabv3"), "there is no group or key modle", 2),
         (("import", "x.pth", "weights.file=y.pth"), "the weights are those of the checkpoint; weights.file", 2),
@@ -160,6 +161,7 @@ def test_half_a_checkpoint(capsys, here, net):
 )
 def test_wrong_commands(capsys, here, arguments, what, code):
     torch.save({"encoder.conv1.weight": torch.zeros(1), CLASSIFIER: torch.zeros(1)}, "x.pth")
+    (here / "folder").mkdir()
     found, _, err = said(capsys, *arguments)
     assert found == code
     assert what in err
@@ -186,3 +188,31 @@ def test_an_imported_run_keeps_plain_tensors(capsys, here, net):
     assert report["random"] == ["head.classify.weight", "head.classify.bias"]
     state = load_plain(run / "checkpoints" / "step-0.ckpt")["state_dict"]
     assert torch.equal(state["model.backbone.net.conv1.weight"], net.state_dict()["encoder.conv1.weight"])
+
+
+def test_values_that_are_not_finite_are_refused(capsys, here, net):
+    state = net.state_dict()
+    name = "decoder.aspp.0.convs.0.0.weight"
+    torch.save(state | {name: torch.full_like(state[name], float("nan"))}, "x.pth")
+    code, _, err = said(capsys, "import", "x.pth", *MODEL)
+    assert code == 1
+    assert f"weights have values that are NaN or infinite (first {name}); x.pth" in err
+    assert not (here / "outputs").exists()
+    torch.save(state | {CLASSIFIER: torch.full_like(state[CLASSIFIER], float("inf"))}, "x.pth")
+    assert said(capsys, "import", "x.pth", *MODEL, "weights.skip_head=true")[0] == 0  # the one that isn't used
+
+
+STRAY = [
+    ((), "store it without criterion.weight"),
+    (("data=voc",), "store it without criterion.weight; the file has 8 classes, the data set 21: data=<one with 8>, or"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "fix"), STRAY, ids=["same classes", "other classes"])
+def test_a_stray_weight_beside_all_of_the_model(capsys, here, net, overrides, fix):
+    torch.save(net.state_dict() | {"criterion.weight": torch.ones(8)}, "x.pth")
+    code, _, err = said(capsys, "import", "x.pth", *MODEL, *overrides)
+    assert code == 1
+    assert "1 of the file are left over (first criterion.weight)" in err
+    assert fix in err.partition("fix: the file has all of this model: ")[2]
+    assert ("weights.skip_head=true" in err) == bool(overrides)

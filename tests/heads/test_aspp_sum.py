@@ -34,6 +34,6 @@ def test_the_form_of_vgg():
 
 @pytest.mark.parametrize("rates", [[], [0, 6], [1.5]])
 def test_rates_that_make_no_sense(rates):
-    with pytest.raises(ConfigError, match="rates are whole numbers above 0") as caught:
+    with pytest.raises(ConfigError, match="rates are a list of whole numbers above 0") as caught:
         AsppSum(SPEC, DATA, rates=rates)
     assert caught.value.fix == "head.rates=[6,12,18,24], or null: from stride 8"

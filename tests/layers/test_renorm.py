@@ -1,6 +1,7 @@
 """Norms of a whole model are changed after it is built."""
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -62,3 +63,15 @@ def test_a_whole_model_by_overrides(backbone):
         acts = lambda model: [type(m.act).__name__ for m in model.modules() if hasattr(m, "act") and hasattr(m, "drop")]  # noqa: E731
         assert acts(built["null"]) == acts(built["group"])
         assert "ReLU6" in acts(built["group"])
+
+
+def test_the_activation_within_a_norm_stays_in_either_direction():
+    net = timm.create_model("resnetv2_50x1_bit", features_only=True)
+    names, acts = list(dict(net.named_parameters())), [type(m.act).__name__ for m in net.modules() if hasattr(m, "drop")]
+    assert acts.count("ReLU") > 40
+    renorm(net, type="batch")
+    assert not [m for m in net.modules() if isinstance(m, nn.GroupNorm)]
+    assert [type(m.act).__name__ for m in net.modules() if isinstance(m, nn.BatchNorm2d)] == acts
+    assert list(dict(net.named_parameters())) == names
+    norm = next(m for m in net.modules() if isinstance(m, nn.BatchNorm2d) and isinstance(m.act, nn.ReLU))
+    assert norm(torch.randn(2, norm.num_features, 4, 4)).min() == 0

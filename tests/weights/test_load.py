@@ -53,3 +53,8 @@ def test_part_of():
     state = {"backbone.net.a": 1, "head.b": 2}
     assert part_of(state, "backbone.net.") == {"a": 1}
     assert part_of(state, "nothing.") == state
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(WeightsError, match="it is a folder; .*; fix: name a checkpoint in it"):
+        read_state(tmp_path)

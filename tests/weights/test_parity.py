@@ -6,8 +6,8 @@ from torch import nn
 from torchvision import models
 
 from segexp.build import load_backbone
-from segexp.errors import ConfigError
-from segexp.weights.looks import looks_like
+from segexp.errors import ConfigError, WeightsError
+from segexp.weights.looks import KAZ_PIXELS, looks_like
 from segexp.weights.schemes import SCHEMES
 from tests.weights.parity import ODD, TORCHVISION, WIDE, smp_rows, torchvision_rows
 from tests.weights.peers import CLASSES, difference, imported, logits, normalised, ours, peer_logits, randomised
@@ -77,8 +77,19 @@ def test_ports_that_are_known_by_their_names(tmp_path, name):
     assert report.scheme == scheme
     x = normalised(WIDE)
     with torch.no_grad():
-        expected = net(x)
+        expected = net(x.flip(1) if scheme == "kaz" else x)  # which reads blue, green, red
     assert difference(logits(model, x).logits, expected) <= 1
+
+
+def test_the_grey_levels_of_a_port_are_keys(tmp_path):
+    """From pixels to logits: blue, green and red less their means there."""
+    make, _, overrides = PORTS["kaz v1"]
+    net = randomised(make())
+    model, _ = imported(net, (*overrides, *KAZ_PIXELS, "head.align_corners=true"), tmp_path)
+    images = torch.rand(1, 3, 65, 97)
+    bgr = 255 * images.flip(1) - torch.tensor([104.008, 116.669, 122.675])[:, None, None]
+    with torch.no_grad():
+        assert difference(model(images).logits, net(bgr)) <= 1
 
 
 BODIES = {
@@ -127,3 +138,47 @@ def test_a_level_is_of_the_first_block_or_the_last():
         ConfigError, match=r"no such block of a stride; backbone\.level_block=middle; fix: backbone\.level_block=last\|first"
     ):
         ours((*V3, "backbone=torchvision", "backbone.name=mobilenet_v3_large", "backbone.level_block=middle"))
+
+
+DEEPER = [
+    (models.resnet34, ("backbone=resnet18",), "of parts that resnet18 has, but not of resnet18 (first layer1.2."),
+    (models.resnet101, ("backbone=resnet50",), "of parts that resnet50 has, but not of resnet50 (first layer3.10."),
+    (models.resnet18, ("backbone=resnet18", "norm.type=group"), "bn1.running_mean is left over"),
+    (models.mobilenet_v2, ("backbone=mobilenet_v2", "norm.type=group"), ".running_mean is left over"),  # the file has torchvision's names
+]
+
+
+@pytest.mark.parametrize(("make", "overrides", "what"), DEEPER, ids=["34 into 18", "101 into 50", "group", "group, other names"])
+def test_a_backbone_refuses_weights_of_another(tmp_path, make, overrides, what):
+    torch.save(make().state_dict(), tmp_path / "peer.pth")
+    model = ours((*overrides, f"backbone.weights={tmp_path}/peer.pth"))
+    with pytest.raises(WeightsError) as caught:
+        load_backbone(model.backbone, tmp_path)
+    assert what in caught.value.what
+
+
+def test_a_backbone_refuses_the_deeper_one_of_a_segmenter(tmp_path):
+    net = models.segmentation.fcn_resnet101(weights=None, weights_backbone=None, num_classes=2)
+    torch.save(net.state_dict(), tmp_path / "peer.pth")
+    model = ours(("backbone=resnet50", f"backbone.weights={tmp_path}/peer.pth"))
+    with pytest.raises(WeightsError, match=r"not of resnet50 \(first layer3\.10\."):
+        load_backbone(model.backbone, tmp_path)
+
+
+def test_rates_are_proposed_where_they_do_not_follow_from_the_stride():
+    names = {"classifier.0.convs.0.0.weight": torch.zeros(1)}
+    small = {"backbone.16.block.0.weight": torch.zeros(1)}
+    stages = {f"backbone.layer{i}.{block}.conv3.weight": torch.zeros(1) for i, n in enumerate((3, 4, 6, 3), 1) for block in range(n)}
+    deep, mobile = (looks_like(names | body, SCHEMES["tv"]) for body in (stages, small))
+    assert deep is not None
+    assert mobile is not None
+    assert not [key for key in deep.overrides if key.startswith("decoder.rates")]
+    assert "decoder.rates=[12,24,36]" in mobile.overrides
+
+
+def test_a_fusion_by_one_separable_convolution_looks_like_nothing_here():
+    stages = {f"backbone.res{i}.{block}.conv3.weight": torch.zeros(1) for i, n in enumerate((3, 4, 6, 3), 2) for block in range(n)}
+    plain = stages | {"sem_seg_head.decoder.res2.fuse_conv.0.weight": torch.zeros(1)}
+    assert "decoder.separable=false" in str(looks_like(plain, SCHEMES["d2"]))
+    separable = stages | {"sem_seg_head.decoder.res2.fuse_conv.depthwise.weight": torch.zeros(1)}
+    assert looks_like(separable, SCHEMES["d2"]) is None

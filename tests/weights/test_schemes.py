@@ -1,10 +1,12 @@
 """Names of published ports find their places by rules alone; no tensors."""
 
 import pytest
+import torch
+from torch import nn
 
 from segexp.errors import ConfigError, WeightsError
 from segexp.weights.dialects import mobilenet_v2, xception
-from segexp.weights.foreign import placed
+from segexp.weights.foreign import load_foreign, placed
 from segexp.weights.schemes import OURS, SCHEMES, detect, scheme_named
 
 GIVEN = [
@@ -121,3 +123,24 @@ def test_nobodys_names():
         ConfigError, match=r"there is no scheme of names 'mms'; scheme=mms; fix: scheme=auto, or one of smp, vf, bow, d2, kaz, tv, timm"
     ):
         scheme_named("mms")
+
+
+class Head(nn.Module):
+    """A model whose head's weights have other names than the first that the rules give."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.ModuleDict({"net": nn.ModuleDict({"conv1": nn.Conv2d(3, 2, 1)})})
+        self.head = nn.ModuleDict({"classify": nn.Conv2d(2, 2, 1)})
+
+
+def test_only_what_belongs_to_a_head_first_is_left_out_with_it():
+    """torchvision's `classifier.1` is of the decoder, or of an FCN head where the decoder has no place for it."""
+    model = Head()
+    given = {"backbone.conv1.weight": "net.conv1", "backbone.conv1.bias": "net.conv1"}
+    state = {name: torch.zeros_like(model.backbone.get_parameter(f"{at}.{name.split('.')[-1]}")) for name, at in given.items()}
+    state |= {"classifier.4.weight": torch.zeros(9, 2, 1, 1)}
+    report = load_foreign(model, state, SCHEMES["tv"], where="x.pth", without="head.")
+    assert report.skipped == ("classifier.4.weight",)
+    with pytest.raises(WeightsError, match=r"1 of the file are left over \(first classifier\.1\.weight\)"):
+        load_foreign(model, state | {"classifier.1.weight": torch.zeros(2)}, SCHEMES["tv"], where="x.pth", without="head.")

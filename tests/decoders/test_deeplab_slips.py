@@ -1,0 +1,32 @@
+"""Values of the DeepLab line's keys that make no sense: each refused with the key and what fits."""
+
+import pytest
+
+from segexp.build import checked, open_dataset
+from segexp.config import compose
+from segexp.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("overrides", "where", "fix"),
+    [
+        (["decoder.rates=6"], "decoder.rates=6", "decoder.rates=[6,12,18]"),
+        (["decoder.rates=[]"], "decoder.rates=[]", "decoder.rates=[6,12,18]"),
+        (["decoder.rates=[a]"], "decoder.rates=[a]", "decoder.rates=[6,12,18]"),
+        (["decoder.separable=[1]"], "decoder.separable", "two_norms"),
+        (["decoder.fuse_convs=-1"], "decoder.fuse_convs", "decoder.fuse_convs=2"),
+        (["backbone.multi_grid=2"], "backbone.multi_grid=2", "backbone.multi_grid=[1,2,4]"),
+        (["backbone.multi_grid=[1,2]"], "backbone.multi_grid=[1, 2]", "one for each"),
+        (["backbone.stem=deep"], "backbone.stem=deep", "backbone.stem=7x7|v1c|beta"),
+        (["backbone.layout=v2"], "backbone.layout=v2", "backbone.layout="),
+        (["backbone.first_block_dilation=half"], "backbone.first_block_dilation=half", "backbone.first_block_dilation=previous|full"),
+        (["backbone.output_stride=12"], "backbone.output_stride", "backbone.output_stride=8|16|32"),
+        (["fusion=multi_scale_max", "loss=auxiliary", "fusion.scales=1"], "fusion.scales=1", "fusion.scales=[1.0,0.75,0.5]"),
+        (["fusion=multi_scale_max", "loss=auxiliary", "fusion.scales=[1,a]"], "fusion.scales", "fusion.scales=[1.0,0.75,0.5]"),
+    ],
+)
+def test_slips_name_the_key_and_what_fits(overrides, where, fix):
+    config = compose("train", ["model=deeplabv3plus", "backbone=resnet50", *overrides])
+    with pytest.raises(ConfigError) as error:
+        checked(config, open_dataset(config).spec)
+    assert error.value.where.startswith(where) and fix in error.value.fix
