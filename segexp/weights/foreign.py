@@ -179,6 +179,8 @@ def _what_fits(
         first = ", ".join(list(left)[:4]) + (", ..." if len(left) > 4 else "")
         parts = [f"the file has all of this model: store it without {first}"] if left else []
         return "; ".join(parts + ([_other_classes(state, wanted, shapes)] if shapes else []))
+    if not missing and left and all(name.endswith(("running_mean", "running_var")) for name in left):
+        return "the weights were trained with BatchNorm, which the model has no longer: norm.type=null"
     if (seen := detected(state)) not in (None, OURS, scheme.name):
         return f"the names look like those of {SCHEMES[str(seen)].title}: scheme={seen}"
     if scheme.name == "timm":

@@ -122,6 +122,11 @@ UNFIT = [
     ),
     ((), "of the model are not in the file", LOOKS),
     ((*MODEL, "backbone=resnet34"), "(first backbone.net.layer1.2.bn1.bias)", LOOKS),
+    (
+        (*MODEL, "norm.type=group"),
+        "(first encoder.bn1.running_mean)",
+        "trained with BatchNorm, which the model has no longer: norm.type=null",
+    ),
     ((*MODEL, "decoder.post_conv=false"), "6 of the file are left over", LOOKS),
     (
         (*MODEL, "data=voc"),
@@ -131,7 +136,7 @@ UNFIT = [
 ]
 
 
-@pytest.mark.parametrize(("overrides", "what", "fix"), UNFIT, ids=["scheme", "default", "backbone", "decoder", "classes"])
+@pytest.mark.parametrize(("overrides", "what", "fix"), UNFIT, ids=["scheme", "default", "backbone", "norm", "decoder", "classes"])
 def test_weights_that_do_not_fit_are_refused_with_what_would(capsys, here, net, overrides, what, fix):
     torch.save(net.state_dict(), "x.pth")
     code, _, err = said(capsys, "import", "x.pth", *overrides)

@@ -56,5 +56,5 @@ def test_part_of():
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(WeightsError, match="it is a folder; .*; fix: name a checkpoint in it"):
+    with pytest.raises(WeightsError, match=r"it is a folder; .*; fix: name a checkpoint in it"):
         read_state(tmp_path)
