@@ -159,9 +159,9 @@ def test_stem_and_layout_are_for_resnets():
     with torch.device("meta"):
         with pytest.raises(ConfigError, match=r"mobilenetv2_100 is no ResNet of timm; backbone.stem=beta; fix: backbone.stem=null, or"):
             TimmCNN(RGB, name="mobilenetv2_100", stem="beta")
-        with pytest.raises(ConfigError, match=r"no such stem; backbone.stem=v9; fix: 7x7\|v1c\|beta"):
+        with pytest.raises(ConfigError, match=r"no such stem; backbone.stem=v9; fix: backbone.stem=7x7\|v1c\|beta"):
             TimmCNN(RGB, name="resnet18", stem="v9")
-        with pytest.raises(ConfigError, match=r"no such layout; backbone.layout=v9; fix: v1.5\|caffe"):
+        with pytest.raises(ConfigError, match=r"no such layout; backbone.layout=v9; fix: backbone.layout=v1.5\|caffe"):
             TimmCNN(RGB, name="resnet18", layout="v9")
 
 

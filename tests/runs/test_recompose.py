@@ -141,7 +141,9 @@ def test_groups_without_a_meaning_for_a_trained_run_are_refused(stored, line):
 def test_a_misspelt_key_names_the_near_one_and_its_siblings(stored):
     error = refused(stored, "backbone.outptu_stride=8")
     assert error.what == "there is no key backbone.outptu_stride" and error.where == "backbone.outptu_stride=8"
-    assert error.fix.startswith("did you mean backbone.output_stride; the keys there: freeze, norm_eval, checkpoint_stages, _target_, ")
+    assert error.fix.startswith(
+        "did you mean backbone.output_stride; the keys there: freeze, norm_eval, mean, std, checkpoint_stages, _target_, "
+    )
     assert error.fix.endswith("; +backbone.outptu_stride=8 adds one") and "of_the_time" in error.fix
 
 
