@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +10,11 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from segexp.catalogue import nodes
+from segexp.catalogue import nodes, plain
 from segexp.config import compose, session
 from segexp.functional.receptive_field import Reach, ReceptiveField
-from segexp.heads.aspp_sum import PUBLISHED as ASPP_SUM
-from segexp.layers.aspp import PUBLISHED as ASPP
+from segexp.heads.aspp_sum import RATES as ASPP_SUM
+from segexp.layers.aspp import RATES as ASPP
 from segexp.layers.aspp import atrous_rates
 from segexp.model import Model
 from segexp.probe import macs
@@ -98,17 +99,30 @@ def published(config: DictConfig, spec: DataSpec) -> list[Published]:
         return []
     ours = _network(config)
     with session():
-        return [row for row in PUBLISHED if _network(compose("train", row.overrides)) == ours]
+        return [row for row in PUBLISHED if _may_equal(row, ours) and _network(compose("train", row.overrides)) == ours]
+
+
+def _may_equal(row: Published, ours: dict[str, Any]) -> bool:
+    """Whether the keys that a row gives are ours; that spares most compositions, which take seconds together."""
+    given = OmegaConf.from_dotlist([override for override in row.overrides if "." in override.partition("=")[0]])
+    return all(ours.get(path) == value for path, value in _telling(plain(given)) if not path.endswith(".rates"))
 
 
 def _network(config: DictConfig) -> dict[str, Any]:
     """The keys that make a network, by path; rates that follow from the output stride anyway are as if they weren't given."""
     tree = {name: OmegaConf.to_container(config.get(name) or OmegaConf.create(), resolve=False) for name in SECTIONS}
-    found = {path: value for path, value in nodes(tree) if path.rsplit(".", 1)[-1] not in APART and not isinstance(value, dict)}
+    found = dict(_telling(tree))
     for path, usual in (("decoder.rates", ASPP), ("head.rates", ASPP_SUM)):
         if found.get(path) and tuple(found[path]) == atrous_rates(found["backbone.output_stride"], published=usual):
             found[path] = None
     return found
+
+
+def _telling(tree: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """(Path, value) of the keys that say which network it is."""
+    for path, value in nodes({name: tree[name] for name in SECTIONS if name in tree}):
+        if path.rsplit(".", 1)[-1] not in APART and not isinstance(value, dict):
+            yield path, value
 
 
 def rates(stage: nn.Module) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
 """Published models as overrides: which keys give which of them, and how many parameters that are.
 
-The parameters are those of the published code, counted on the model itself. `by` is the short name of the code: tv torchvision,
-vainf a PyTorch port of DeepLabv3 and v3+, smp segmentation-models-pytorch, kaz a PyTorch port of v1 and v2, bowen that of the authors
-of Panoptic-DeepLab, d2 Detectron2.
+The parameters are those of the published code, counted on the model itself. Names begin with the code: tv torchvision, vainf a
+PyTorch port of DeepLabv3 and v3+, smp segmentation-models-pytorch, kaz a PyTorch port of v1 and v2, bowen that of the authors of
+Panoptic-DeepLab, d2 Detectron2; the importer's schemes are tv, vf, smp, kaz, bow, d2.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ class Published:
 
     Args:
         name: with the short name of the code before the point.
-        by: that short name.
         overrides: of `train`, that give it.
         classes: that it was counted with.
         parameters: of the published code.
@@ -24,7 +23,6 @@ class Published:
     """
 
     name: str
-    by: str
     overrides: tuple[str, ...]
     classes: int
     parameters: int
@@ -37,7 +35,7 @@ class Published:
 def _row(name: str, parameters: int, classes: int, *parts: tuple[str, ...] | str, but: str = "") -> Published:
     overrides = [part for each in parts for part in ((each,) if isinstance(each, str) else each)]
     last = {part.partition("=")[0]: part for part in overrides}  # what is said again replaces what was said
-    return Published(name, name.split(".")[0], tuple(last.values()), classes, parameters, but)
+    return Published(name, tuple(last.values()), classes, parameters, but)
 
 
 _AUX = ("head=semantic_aux", "loss=auxiliary", "loss.weight=0.5")

@@ -178,13 +178,7 @@ def dilate(
     Raises:
         ConfigError: the network can't be dilated so; gives what fits.
     """
-    if output_stride not in STRIDES:
-        raise ConfigError(f"output stride {output_stride}", where="backbone.output_stride", fix="backbone.output_stride=8|16|32")
-    if first_block_dilation not in FIRST_BLOCKS:
-        where = f"backbone.first_block_dilation={first_block_dilation}"
-        raise ConfigError(
-            "no such rule for the first block of a dilated stage", where=where, fix="backbone.first_block_dilation=previous|full"
-        )
+    check_keys(output_stride, first_block_dilation, multi_grid)
     full = first_block_dilation == "full"
     factors = _grid_factors(calls, multi_grid, name) if multi_grid is not None else {}
     changes = _checked(calls, output_stride, full, factors)
@@ -197,6 +191,29 @@ def dilate(
             fix=", ".join([" or ".join(fit), f"or {others}"] if fit else [others]),
         )
     _apply(net, changes)
+
+
+def check_keys(output_stride: Any, first_block_dilation: Any, multi_grid: Any) -> None:
+    """Refuse values of a dilated backbone's keys that fit no network.
+
+    Raises:
+        ConfigError: names the key and what it can be.
+    """
+    if output_stride not in STRIDES:
+        raise ConfigError(f"output stride {output_stride}", where="backbone.output_stride", fix="backbone.output_stride=8|16|32")
+    if first_block_dilation not in FIRST_BLOCKS:
+        what, fix = "no such rule for the first block of a dilated stage", f"backbone.first_block_dilation={'|'.join(FIRST_BLOCKS)}"
+        raise ConfigError(what, where=f"backbone.first_block_dilation={first_block_dilation}", fix=fix)
+    factors = multi_grid if isinstance(multi_grid, list | tuple) else [0]
+    if multi_grid is not None and any(not isinstance(factor, int) or isinstance(factor, bool) or factor < 1 for factor in factors):
+        what = "multi_grid is a list of whole numbers from 1 on"
+        raise ConfigError(what, where=f"backbone.multi_grid={multi_grid}", fix="backbone.multi_grid=[1,2,4]")
+
+
+def rounded_up(x: Tensor, size: Sequence[int], stride: int) -> Tensor:
+    """A level [B,C,h,w] of a network whose pools round sizes up, cut to ceil(size / stride): k x stride pixels get a cell too many."""
+    height, width = size
+    return x[..., : -(-height // stride), : -(-width // stride)]
 
 
 def _checked(calls: dict[str, Call], output_stride: int, full: bool, factors: dict[str, int]) -> list[Change] | str:
@@ -321,11 +338,7 @@ def _grid_factors(calls: dict[str, Call], multi_grid: Sequence[int], name: str) 
     Raises:
         ConfigError: there is another number of blocks than of factors.
     """
-    listed = isinstance(multi_grid, list | tuple)
-    factors = list(multi_grid) if listed else []
-    where = f"backbone.multi_grid={factors if listed else multi_grid}"
-    if not listed or any(not isinstance(factor, int) or isinstance(factor, bool) or factor < 1 for factor in factors):
-        raise ConfigError("multi_grid is a list of whole numbers from 1 on", where=where, fix="backbone.multi_grid=[1,2,4]")
+    where, factors = f"backbone.multi_grid={list(multi_grid)}", list(multi_grid)
     blocks = last_blocks(calls)
     if len(blocks) != len(factors):
         what = f"the last stage of {name} has {len(blocks)} blocks, not {len(factors)}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from segexp.backbones.geometry import DILATING, STRIDES, Call, dilate, made, observe, skeleton
+from segexp.backbones.geometry import DILATING, STRIDES, Call, dilate, made, observe, rounded_up, skeleton
 from segexp.backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD, fetched, fill, per_channel, require_name
 from segexp.errors import ConfigError
 from segexp.functional.imports import without
@@ -87,8 +87,7 @@ class TimmCNN(nn.Module):
         levels = dict(zip(self.spec, self.net(images), strict=True))
         if not self.rounds_up:
             return levels
-        height, width = images.shape[-2:]  # images of k x stride pixels get a cell too many
-        return {name: x[..., : -(-height // self.spec[name].stride), : -(-width // self.spec[name].stride)] for name, x in levels.items()}
+        return {name: rounded_up(x, images.shape[-2:], self.spec[name].stride) for name, x in levels.items()}
 
     def hub_state(self) -> dict[str, Tensor]:
         """timm's pretrained weights of this network.

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision import models
 
-from segexp.backbones.geometry import FIRST_BLOCKS, STRIDES
+from segexp.backbones.geometry import check_keys, rounded_up
 from segexp.backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD, fetched, fill, per_channel
 from segexp.errors import ConfigError
 from segexp.types import DataSpec, Features, FeatureSpec, Level
@@ -61,13 +61,11 @@ class Vgg(nn.Module):
 
     def forward(self, images: Tensor) -> Features:
         """Images [B,C,H,W], normalised and padded to a multiple of `pad_to`."""
-        levels, x, (height, width) = {}, images, images.shape[-2:]
+        levels, x = {}, images
         for i, layer in enumerate(self.net.features):
             x = layer(x)
-            if i in self.ends:  # images of k x stride pixels get a cell too many, for the pools round up
-                name = self.ends[i]
-                stride = self.spec[name].stride
-                levels[name] = x[..., : -(-height // stride), : -(-width // stride)]
+            if name := self.ends.get(i):
+                levels[name] = rounded_up(x, images.shape[-2:], self.spec[name].stride)
         return levels
 
     def hub_state(self) -> dict[str, Tensor]:
@@ -117,19 +115,9 @@ class Pool(nn.Module):
 def _check(name: str, output_stride: int, first_block_dilation: str, multi_grid: Sequence[int] | None, drop_path: float) -> None:
     if name not in VGG16:
         raise ConfigError("no such VGG", where=f"backbone.name={name}", fix="vgg16; backbone=torchvision or timm for others")
-    if output_stride not in STRIDES:
-        raise ConfigError(f"output stride {output_stride}", where="backbone.output_stride", fix="backbone.output_stride=8|16|32")
-    if first_block_dilation not in FIRST_BLOCKS:
-        where = f"backbone.first_block_dilation={first_block_dilation}"
-        raise ConfigError(
-            "no such rule for the first block of a dilated stage",
-            where=where,
-            fix=f"backbone.first_block_dilation={'|'.join(FIRST_BLOCKS)}",
-        )
-    if multi_grid is not None and (len(multi_grid) != 3 or any(not isinstance(f, int) or f < 1 for f in multi_grid)):
-        where = f"backbone.multi_grid={list(multi_grid)}"
-        raise ConfigError(
-            "vgg16 takes a factor from 1 on for each of its last 3 convolutions", where=where, fix="backbone.multi_grid=[1,2,4]"
-        )
+    check_keys(output_stride, first_block_dilation, multi_grid)
+    if multi_grid is not None and len(multi_grid) != 3:
+        what, where = "the last stage of vgg16 has 3 convolutions, a factor for each", f"backbone.multi_grid={list(multi_grid)}"
+        raise ConfigError(what, where=where, fix="backbone.multi_grid=[1,2,4]")
     if drop_path:
         raise ConfigError("vgg16 has no stochastic depth", where="backbone.drop_path", fix="backbone.drop_path=0")

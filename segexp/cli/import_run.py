@@ -1,7 +1,7 @@
 """segexp import <checkpoint> [scheme=auto] [overrides]: a checkpoint of another project becomes a run.
 
   segexp import deeplabv3_resnet101_coco.pth model=deeplabv3 backbone=resnet101 head=semantic_aux loss=auxiliary \\
-    decoder.rates=[12,24,36] data=voc paths.data=<folder>
+    data=voc paths.data=<folder>
   segexp import best.pth model=deeplabv3plus backbone=resnet50 data=cityscapes scheme=smp
 
 The overrides build the model that the weights are for; where they don't fit, the error says what the file looks like. The data

@@ -102,7 +102,7 @@ def taps(count: int, cells: int, scale: float, shift: float = HALF) -> Taps:
 
 
 def _mixed(x: Tensor, taps: Taps, dim: int) -> Tensor:
-    """Resize [B,C,h,w] along a dimension."""
+    """Resize along a dimension."""
     low, high, fraction = (part.to(x.device) for part in taps[1:])
     weight = fraction.to(x.dtype).view(-1, *(1,) * (x.dim() - 1 - dim))
     return torch.lerp(x.index_select(dim, low), x.index_select(dim, high), weight)
@@ -110,8 +110,7 @@ def _mixed(x: Tensor, taps: Taps, dim: int) -> Tensor:
 
 def mixed_rows(x: Tensor, taps: Taps, start: int, stop: int) -> Tensor:
     """Rows start..stop-1 of the output, at the input's width: [..., h, w, ...] with rows on dimension 1 to [..., rows, w, ...]."""
-    weight = taps.fraction[start:stop].to(x.dtype).view(-1, *(1,) * (x.dim() - 2))
-    return torch.lerp(x.index_select(1, taps.low[start:stop]), x.index_select(1, taps.high[start:stop]), weight)
+    return _mixed(x, Taps(*(part[start:stop] for part in taps)), 1)
 
 
 def widened(rows: Tensor, width: int, scale: float, shift: float = HALF) -> Tensor:

@@ -11,7 +11,7 @@ from segexp.layers.conv import fully_connected
 from segexp.types import DataSpec, Features, FeatureSpec, SemanticLogits, Sizes, Targets
 from segexp.wiring import require
 
-PUBLISHED = (3, 6, 9, 12)  # ASPP-L at stride 16: 6, 12, 18, 24 at the paper's stride 8
+RATES = (3, 6, 9, 12)  # ASPP-L at stride 16: 6, 12, 18, 24 at the paper's stride 8
 
 
 class AsppSum(nn.Module):
@@ -49,7 +49,7 @@ class AsppSum(nn.Module):
         require(features, level, by="AsppSum")
         channels, stride = features[level]
         self.level, self.stride, self.align_corners = level, stride, align_corners
-        self.rates = atrous_rates(stride, rates, published=PUBLISHED, key="head.rates")
+        self.rates = atrous_rates(stride, rates, published=RATES, key="head.rates")
         if hidden is None:
             branches = [nn.Conv2d(channels, data.num_classes, 3, padding=r, dilation=r) for r in self.rates]
         else:

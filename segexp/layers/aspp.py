@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from segexp.errors import ConfigError
 from segexp.layers.conv import conv_act, conv_block, conv_norm_act
 
-PUBLISHED = (6, 12, 18)  # at stride 16
+RATES = (6, 12, 18)  # at stride 16
 
 
 def atrous_rates(
-    stride: int, rates: Sequence[int] | None = None, *, published: Sequence[int] = PUBLISHED, key: str = "decoder.rates"
+    stride: int, rates: Sequence[int] | None = None, *, published: Sequence[int] = RATES, key: str = "decoder.rates"
 ) -> tuple[int, ...]:
     """Dilations: those given, else the published ones of stride 16, scaled so that the field of view in pixels stays.
 

@@ -39,9 +39,7 @@ def poly(
 
     def factor(step: int) -> float:
         decay = max(floor, (1 - min(step // every * every, steps) / max(steps, 1)) ** power)
-        if step >= warmup:
-            return decay
-        return decay * (warmup_factor + (1 - warmup_factor) * step / warmup)
+        return decay * _warm(step, warmup, warmup_factor)
 
     return LambdaLR(optimizer, factor)
 
@@ -55,10 +53,14 @@ def step(optimizer: Optimizer, steps: int, *, every: int, factor: float = 0.1, w
     check_every(every)
 
     def rate(step: int) -> float:
-        decay = factor ** (step // every)
-        return decay if step >= warmup else decay * (warmup_factor + (1 - warmup_factor) * step / warmup)
+        return factor ** (step // every) * _warm(step, warmup, warmup_factor)
 
     return LambdaLR(optimizer, rate)
+
+
+def _warm(step: int, warmup: int, first: float) -> float:
+    """From `first` up to 1 in `warmup` steps."""
+    return 1.0 if step >= warmup else first + (1 - first) * step / warmup
 
 
 def check_every(every: int) -> None:

@@ -80,7 +80,7 @@ def _backbone(body: Mapping[str, Tensor], scheme: Scheme) -> tuple[str | None, t
     return None, ()
 
 
-def _torchvision(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:
+def _tv(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:
     small = body == "mobilenet_v3_large"
     stride = (
         ["backbone.output_stride=16", "backbone.first_block_dilation=full", "backbone.level_block=first"]
@@ -109,7 +109,7 @@ def _smp(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]]
     return None
 
 
-def _vainf(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:
+def _vf(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:
     separable = any(".body." in name for name in state)
     if "classifier.project.0.weight" in state:
         kind = "DeepLabv3+ with separable convolutions" if separable else "DeepLabv3+"
@@ -118,7 +118,7 @@ def _vainf(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str
     return "DeepLabv3", ["model=deeplabv3", f"decoder.separable={str(separable).lower()}", "backbone.output_stride=16"]
 
 
-def _kazuto(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:
+def _kaz(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:
     caffe = ["backbone.layout=caffe", "backbone.first_block_dilation=full", *KAZ_PIXELS]
     names = {name.removeprefix("base.") for name in state}
     if "aspp.c0.weight" in names:
@@ -132,7 +132,7 @@ def _kazuto(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[st
     return None
 
 
-def _bowen(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:
+def _bow(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:
     if any("instance" in name for name in state):
         return None
     pool = ["decoder.pool_norm=false", "backbone.output_stride=16"]
@@ -142,7 +142,7 @@ def _bowen(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str
     return "DeepLabv3", ["model=deeplabv3", *pool]
 
 
-def _detectron(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:
+def _d2(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:
     keys = ["decoder.pool_norm=bias", "backbone.output_stride=16", "backbone.first_block_dilation=full", MULTI_GRID]
     if any(".fuse_conv.depthwise." in name for name in state):
         return None  # one separable 5x5 convolution where this project's decoder has two of 3x3
@@ -153,4 +153,4 @@ def _detectron(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list
     return None
 
 
-_MODELS = {"tv": _torchvision, "smp": _smp, "vf": _vainf, "kaz": _kazuto, "bow": _bowen, "d2": _detectron}
+_MODELS = {"tv": _tv, "smp": _smp, "vf": _vf, "kaz": _kaz, "bow": _bow, "d2": _d2}

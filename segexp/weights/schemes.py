@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from segexp.errors import ConfigError, WeightsError
 
@@ -69,20 +69,26 @@ def _filled(place: str, match: re.Match[str]) -> str:
     return re.sub(r"<(\d)([+-]\d+)?>", group, place)
 
 
-def _to(pattern: str, *places: str, end: str = ".<1>") -> Rule:
-    """A rule whose places all end in the same groups."""
-    return pattern, tuple(place + end for place in places)
+def _to(theirs: str, *places: str) -> Rule:
+    """A rule for a pattern that ends in `@`, whose places have the same last part."""
+    last = re.compile(_expanded(theirs)).groups
+    return theirs, tuple(f"{place}.<{last}>" for place in places)
+
+
+def _pair(theirs: str, conv: str, norm: str, *, parts: tuple[str, str]) -> tuple[Rule, Rule]:
+    """The rules of a convolution and of the norm after it; `parts` are what they have after the name of the pair."""
+    return _to(rf"{theirs}{parts[0]}\.@", conv), _to(rf"{theirs}{parts[1]}\.@", norm)
 
 
 def _aspp(theirs: str, *, pool: str = r"convs\.4\.#") -> tuple[Rule, ...]:
     """The pyramid in torchvision's form; a separable branch is `0.body.#` or `0.#`, and its norm comes one place later with us."""
     ours = "decoder.aspp.branches.<1>"
     return (
-        (rf"{theirs}\.{pool}\.@", ("decoder.aspp.pool.project.<1-1>.<2>",)),
-        (rf"{theirs}\.convs\.#\.0\.(?:body\.)?#\.@", (f"{ours}.<2>.<3>",)),
-        (rf"{theirs}\.convs\.#\.0\.@", (f"{ours}.0.<2>",)),
-        (rf"{theirs}\.convs\.#\.1\.@", (f"{ours}.2.<2>", f"{ours}.1.<2>")),
-        (rf"{theirs}\.project\.#\.@", ("decoder.aspp.project.0.<1>.<2>",)),
+        _to(rf"{theirs}\.{pool}\.@", "decoder.aspp.pool.project.<1-1>"),
+        _to(rf"{theirs}\.convs\.#\.0\.(?:body\.)?#\.@", f"{ours}.<2>"),
+        _to(rf"{theirs}\.convs\.#\.0\.@", f"{ours}.0"),
+        _to(rf"{theirs}\.convs\.#\.1\.@", f"{ours}.2", f"{ours}.1"),
+        _to(rf"{theirs}\.project\.#\.@", "decoder.aspp.project.0.<1>"),
     )
 
 
@@ -97,9 +103,9 @@ TV = Scheme(
         _to(r"classifier\.1\.@", "decoder.refine.0", *_FCN_NORM),
         _to(r"classifier\.2\.@", "decoder.refine.1"),
         _to(r"classifier\.4\.@", *_LOGITS),
-        (r"classifier\.cbr\.#\.@", ("head.project.<1>.<2>",)),
+        _to(r"classifier\.cbr\.#\.@", "head.project.<1>"),
         _to(r"classifier\.scale\.1\.@", "head.gate.1"),
-        (r"classifier\.(low|high)_classifier\.@", ("head.classify_<1>.<2>",)),
+        _to(r"classifier\.(low|high)_classifier\.@", "head.classify_<1>"),
         _to(r"aux_classifier\.0\.@", "head.parts.aux.net.0.0"),
         _to(r"aux_classifier\.1\.@", "head.parts.aux.net.0.1"),
         _to(r"aux_classifier\.4\.@", "head.parts.aux.net.2"),
@@ -115,12 +121,12 @@ SMP = Scheme(
         (r"encoder\.(.*)", (f"{BODY}<1>",)),
         *_aspp(r"decoder\.aspp\.0"),
         *_aspp(r"decoder\.aspp"),
-        (r"decoder\.aspp\.1\.#\.@", ("decoder.refine.<1>.<2>",)),
+        _to(r"decoder\.aspp\.1\.#\.@", "decoder.refine.<1>"),
         _to(r"decoder\.aspp\.2\.@", "decoder.refine.2"),
         _to(r"decoder\.conv\.@", "decoder.refine.0"),
         _to(r"decoder\.bn\.@", "decoder.refine.1"),
-        (r"decoder\.block1\.#\.@", ("decoder.reduce.<1>.<2>",)),
-        (r"decoder\.block2\.0\.#\.@", ("decoder.fuse.0.<1>.<2>",)),
+        _to(r"decoder\.block1\.#\.@", "decoder.reduce.<1>"),
+        _to(r"decoder\.block2\.0\.#\.@", "decoder.fuse.0.<1>"),
         _to(r"decoder\.block2\.1\.@", "decoder.fuse.0.2"),
         _to(r"segmentation_head\.0\.@", *_LOGITS),
     ),
@@ -134,12 +140,12 @@ VF = Scheme(
     (
         (r"backbone\.(?:low_level_features|high_level_features)\.(.*)", (f"{BODY}features.<1>",)),
         (r"backbone\.(.*)", (f"{BODY}<1>",)),
-        (r"classifier\.project\.#\.@", ("decoder.reduce.<1>.<2>",)),
+        _to(r"classifier\.project\.#\.@", "decoder.reduce.<1>"),
         *_aspp(r"classifier\.aspp"),
         *_aspp(r"classifier\.classifier\.0"),
-        (r"classifier\.classifier\.0\.body\.#\.@", ("decoder.fuse.0.<1>.<2>",)),
+        _to(r"classifier\.classifier\.0\.body\.#\.@", "decoder.fuse.0.<1>"),
         _to(r"classifier\.classifier\.0\.@", "decoder.fuse.0.0"),
-        (r"classifier\.classifier\.1\.body\.#\.@", ("decoder.refine.<1>.<2>",)),
+        _to(r"classifier\.classifier\.1\.body\.#\.@", "decoder.refine.<1>"),
         _to(r"classifier\.classifier\.1\.@", "decoder.fuse.0.2", "decoder.fuse.0.1", "decoder.refine.0"),
         _to(r"classifier\.classifier\.2\.@", "decoder.refine.2", "decoder.refine.1"),
         _to(r"classifier\.classifier\.[34]\.@", *_LOGITS),
@@ -147,33 +153,26 @@ VF = Scheme(
     low_first=True,
 )
 
+_kaz = partial(_pair, parts=(r"\.conv", r"\.bn"))
+_KAZ = r"(?:base\.)?"
+_KAZ_BLOCK, _OUR_BLOCK = rf"{_KAZ}layer#\.block#", f"{BODY}layer<1-1>.<2-1>"
 KAZ = Scheme(
     "kaz",
     "the DeepLabv1/v2 port with layer1.conv1.conv",
-    (r"(?:base\.)?layer1\.conv1\.conv\.weight",),
+    (rf"{_KAZ}layer1\.conv1\.conv\.weight",),
     (
-        _to(r"(?:base\.)?layer1\.conv1\.conv\.@", f"{BODY}conv1"),
-        _to(r"(?:base\.)?layer1\.conv1\.bn\.@", f"{BODY}bn1"),
-        (r"(?:base\.)?layer#\.block#\.reduce\.conv\.@", (f"{BODY}layer<1-1>.<2-1>.conv1.<3>",)),
-        (r"(?:base\.)?layer#\.block#\.reduce\.bn\.@", (f"{BODY}layer<1-1>.<2-1>.bn1.<3>",)),
-        (r"(?:base\.)?layer#\.block#\.conv3x3\.conv\.@", (f"{BODY}layer<1-1>.<2-1>.conv2.<3>",)),
-        (r"(?:base\.)?layer#\.block#\.conv3x3\.bn\.@", (f"{BODY}layer<1-1>.<2-1>.bn2.<3>",)),
-        (r"(?:base\.)?layer#\.block#\.increase\.conv\.@", (f"{BODY}layer<1-1>.<2-1>.conv3.<3>",)),
-        (r"(?:base\.)?layer#\.block#\.increase\.bn\.@", (f"{BODY}layer<1-1>.<2-1>.bn3.<3>",)),
-        (r"(?:base\.)?layer#\.block#\.shortcut\.conv\.@", (f"{BODY}layer<1-1>.<2-1>.downsample.0.<3>",)),
-        (r"(?:base\.)?layer#\.block#\.shortcut\.bn\.@", (f"{BODY}layer<1-1>.<2-1>.downsample.1.<3>",)),
-        (r"(?:base\.)?aspp\.stages\.c#\.conv\.@", ("decoder.aspp.branches.<1>.0.<2>",)),
-        (r"(?:base\.)?aspp\.stages\.c#\.bn\.@", ("decoder.aspp.branches.<1>.1.<2>",)),
-        _to(r"(?:base\.)?aspp\.stages\.imagepool\.conv\.conv\.@", "decoder.aspp.pool.project.0"),
-        _to(r"(?:base\.)?aspp\.stages\.imagepool\.conv\.bn\.@", "decoder.aspp.pool.project.1"),
-        (r"(?:base\.)?aspp\.c#\.@", ("head.branches.<1>.<2>",)),
-        _to(r"(?:base\.)?fc1\.conv\.@", "decoder.aspp.project.0.0"),
-        _to(r"(?:base\.)?fc1\.bn\.@", "decoder.aspp.project.0.1"),
-        _to(r"(?:base\.)?reduce\.conv\.@", "decoder.reduce.0"),
-        _to(r"(?:base\.)?reduce\.bn\.@", "decoder.reduce.1"),
-        (r"(?:base\.)?fc2\.conv([12])\.conv\.@", ("decoder.fuse.<1-1>.0.<2>",)),
-        (r"(?:base\.)?fc2\.conv([12])\.bn\.@", ("decoder.fuse.<1-1>.1.<2>",)),
-        _to(r"(?:base\.)?(?:fc|fc2|fc2\.conv3)\.@", *_LOGITS),
+        *_kaz(rf"{_KAZ}layer1\.conv1", f"{BODY}conv1", f"{BODY}bn1"),
+        *_kaz(rf"{_KAZ_BLOCK}\.reduce", f"{_OUR_BLOCK}.conv1", f"{_OUR_BLOCK}.bn1"),
+        *_kaz(rf"{_KAZ_BLOCK}\.conv3x3", f"{_OUR_BLOCK}.conv2", f"{_OUR_BLOCK}.bn2"),
+        *_kaz(rf"{_KAZ_BLOCK}\.increase", f"{_OUR_BLOCK}.conv3", f"{_OUR_BLOCK}.bn3"),
+        *_kaz(rf"{_KAZ_BLOCK}\.shortcut", f"{_OUR_BLOCK}.downsample.0", f"{_OUR_BLOCK}.downsample.1"),
+        *_kaz(rf"{_KAZ}aspp\.stages\.c#", "decoder.aspp.branches.<1>.0", "decoder.aspp.branches.<1>.1"),
+        *_kaz(rf"{_KAZ}aspp\.stages\.imagepool\.conv", "decoder.aspp.pool.project.0", "decoder.aspp.pool.project.1"),
+        _to(rf"{_KAZ}aspp\.c#\.@", "head.branches.<1>"),
+        *_kaz(rf"{_KAZ}fc1", "decoder.aspp.project.0.0", "decoder.aspp.project.0.1"),
+        *_kaz(rf"{_KAZ}reduce", "decoder.reduce.0", "decoder.reduce.1"),
+        *_kaz(rf"{_KAZ}fc2\.conv([12])", "decoder.fuse.<1-1>.0", "decoder.fuse.<1-1>.1"),
+        _to(rf"{_KAZ}(?:fc|fc2|fc2\.conv3)\.@", *_LOGITS),
     ),
     bgr=True,
 )
@@ -185,11 +184,11 @@ BOW = Scheme(
     (
         (r"backbone\.(.*)", (f"{BODY}<1>",)),
         *_aspp(r"decoder\.(?:semantic_decoder\.)?aspp", pool=r"convs\.4\.aspp_pooling\.#"),
-        (r"decoder\.(?:semantic_decoder\.)?project\.(?:0\.)?#\.@", ("decoder.reduce.<1>.<2>",)),
-        (r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?0\.0\.@", ("decoder.fuse.<1>.0.<2>",)),
-        (r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?0\.1\.@", ("decoder.fuse.<1>.1.<2>",)),
-        (r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?1\.@", ("decoder.fuse.<1>.3.<2>",)),
-        (r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?2\.@", ("decoder.fuse.<1>.4.<2>",)),
+        _to(r"decoder\.(?:semantic_decoder\.)?project\.(?:0\.)?#\.@", "decoder.reduce.<1>"),
+        _to(r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?0\.0\.@", "decoder.fuse.<1>.0"),
+        _to(r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?0\.1\.@", "decoder.fuse.<1>.1"),
+        _to(r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?1\.@", "decoder.fuse.<1>.3"),
+        _to(r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?2\.@", "decoder.fuse.<1>.4"),
         _to(r"decoder\.classifier\.0\.@", "decoder.refine.0"),
         _to(r"decoder\.classifier\.1\.@", "decoder.refine.1"),
         _to(r"decoder\.classifier\.(?:3\.)?@", *_LOGITS),
@@ -197,6 +196,8 @@ BOW = Scheme(
 )
 
 _STEM = f"{BODY}conv1"  # three convolutions, `conv1.0`, `conv1.3`, `conv1.6` with norms between, or one
+_d2 = partial(_pair, parts=("", r"\.norm"))
+_D2_ASPP = r"sem_seg_head\.(?:aspp|decoder\.res5\.project_conv)"
 D2 = Scheme(
     "d2",
     "Detectron2",
@@ -204,23 +205,15 @@ D2 = Scheme(
     (
         _to(r"backbone\.stem\.conv1\.@", f"{_STEM}.0", _STEM),
         _to(r"backbone\.stem\.conv1\.norm\.@", f"{_STEM}.1", f"{BODY}bn1"),
-        _to(r"backbone\.stem\.conv2\.@", f"{_STEM}.3"),
-        _to(r"backbone\.stem\.conv2\.norm\.@", f"{_STEM}.4"),
-        _to(r"backbone\.stem\.conv3\.@", f"{_STEM}.6"),
-        _to(r"backbone\.stem\.conv3\.norm\.@", f"{BODY}bn1"),
-        (r"backbone\.res#\.#\.conv#\.@", (f"{BODY}layer<1-1>.<2>.conv<3>.<4>",)),
-        (r"backbone\.res#\.#\.conv#\.norm\.@", (f"{BODY}layer<1-1>.<2>.bn<3>.<4>",)),
-        (r"backbone\.res#\.#\.shortcut\.@", (f"{BODY}layer<1-1>.<2>.downsample.0.<3>",)),
-        (r"backbone\.res#\.#\.shortcut\.norm\.@", (f"{BODY}layer<1-1>.<2>.downsample.1.<3>",)),
-        _to(r"sem_seg_head\.(?:aspp|decoder\.res5\.project_conv)\.convs\.4\.1\.@", "decoder.aspp.pool.project.0"),
-        (r"sem_seg_head\.(?:aspp|decoder\.res5\.project_conv)\.convs\.#\.@", ("decoder.aspp.branches.<1>.0.<2>",)),
-        (r"sem_seg_head\.(?:aspp|decoder\.res5\.project_conv)\.convs\.#\.norm\.@", ("decoder.aspp.branches.<1>.1.<2>",)),
-        _to(r"sem_seg_head\.(?:aspp|decoder\.res5\.project_conv)\.project\.@", "decoder.aspp.project.0.0"),
-        _to(r"sem_seg_head\.(?:aspp|decoder\.res5\.project_conv)\.project\.norm\.@", "decoder.aspp.project.0.1"),
-        _to(r"sem_seg_head\.decoder\.res[23]\.project_conv\.@", "decoder.reduce.0"),
-        _to(r"sem_seg_head\.decoder\.res[23]\.project_conv\.norm\.@", "decoder.reduce.1"),
-        (r"sem_seg_head\.decoder\.res[23]\.fuse_conv\.#\.@", ("decoder.fuse.<1>.0.<2>",)),
-        (r"sem_seg_head\.decoder\.res[23]\.fuse_conv\.#\.norm\.@", ("decoder.fuse.<1>.1.<2>",)),
+        *_d2(r"backbone\.stem\.conv2", f"{_STEM}.3", f"{_STEM}.4"),
+        *_d2(r"backbone\.stem\.conv3", f"{_STEM}.6", f"{BODY}bn1"),
+        *_d2(r"backbone\.res#\.#\.conv#", f"{BODY}layer<1-1>.<2>.conv<3>", f"{BODY}layer<1-1>.<2>.bn<3>"),
+        *_d2(r"backbone\.res#\.#\.shortcut", f"{BODY}layer<1-1>.<2>.downsample.0", f"{BODY}layer<1-1>.<2>.downsample.1"),
+        _to(rf"{_D2_ASPP}\.convs\.4\.1\.@", "decoder.aspp.pool.project.0"),
+        *_d2(rf"{_D2_ASPP}\.convs\.#", "decoder.aspp.branches.<1>.0", "decoder.aspp.branches.<1>.1"),
+        *_d2(rf"{_D2_ASPP}\.project", "decoder.aspp.project.0.0", "decoder.aspp.project.0.1"),
+        *_d2(r"sem_seg_head\.decoder\.res[23]\.project_conv", "decoder.reduce.0", "decoder.reduce.1"),
+        *_d2(r"sem_seg_head\.decoder\.res[23]\.fuse_conv\.#", "decoder.fuse.<1>.0", "decoder.fuse.<1>.1"),
         _to(r"sem_seg_head\.predictor\.@", *_LOGITS),
     ),
     low_first=True,

@@ -64,7 +64,7 @@ def test_the_grid_multiplies_the_last_three():
     [
         ("name", "vgg19", r"no such VGG; backbone.name=vgg19; fix: vgg16"),
         ("output_stride", 4, r"output stride 4; backbone.output_stride; fix: backbone\.output_stride=8\|16\|32"),
-        ("multi_grid", [1, 2], r"each of its last 3 convolutions; backbone.multi_grid=\[1, 2\]"),
+        ("multi_grid", [1, 2], r"a factor for each; backbone.multi_grid=\[1, 2\]"),
         ("first_block_dilation", "next", r"backbone.first_block_dilation=next; fix: backbone\.first_block_dilation=previous\|full"),
         ("drop_path", 0.1, r"no stochastic depth; backbone.drop_path; fix: backbone.drop_path=0"),
     ],

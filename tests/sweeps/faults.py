@@ -44,6 +44,7 @@ def sleep():
 
 def sleep_deaf():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(f"deaf-{os.getpid()}").touch()
     time.sleep(600)
 
 

@@ -288,6 +288,7 @@ def test_again_goes_on_behind_what_was_done_again_before_a_stop(place):
 
 def test_a_second_signal_ends_all_at_once(place):
     driver, pids = begin("+loss.fault=sleep_deaf", "seed=0,1,2", "launcher.grace=600")
+    until(lambda: all(Path(f"deaf-{pid}").exists() for pid in pids))  # a job that has just begun still hears
     driver.send_signal(signal.SIGTERM)
     time.sleep(0.2)
     assert all(map(alive, pids))
