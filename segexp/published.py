@@ -60,8 +60,8 @@ _TV_MOBILE = (*_from("torchvision", "mobilenet_v3_large"), _os(16), "backbone.le
 # ----------------------------------------------------------------------------------------------------------- VF's port
 
 _VF3 = ("model=deeplabv3", _os(16))
-_VF_MOBILE = "near borders: there each block pads before its first convolution"
-_VF_XCEPTION = "near borders: there the first two convolutions don't pad"
+_VF_MOBILE = ("backbone=mobilenet_v2", "backbone.layout=pad_first")
+_VF_XCEPTION = "its maps are smaller: there the first two convolutions pad nothing, and the last two too little"
 _VF_PLUS = ("model=deeplabv3plus", "decoder.separable=false", "decoder.fuse_convs=1")
 
 # ---------------------------------------------------------------------------------------- segmentation-models-pytorch
@@ -97,12 +97,12 @@ PUBLISHED: tuple[Published, ...] = (
     _row("tv.fcn_resnet50", 32_957_013, 21, _TV_FCN, "backbone=resnet50"),
     _row("tv.fcn_resnet101", 51_949_141, 21, _TV_FCN, "backbone=resnet101"),
     _row("tv.lraspp_mobilenet_v3_large", 3_221_538, 21, "model=lraspp", _TV_MOBILE),
-    _row("vainf.deeplabv3_mobilenet.os16", 5_113_877, 21, _VF3, "backbone=mobilenet_v2", but=_VF_MOBILE),
+    _row("vainf.deeplabv3_mobilenet.os16", 5_113_877, 21, _VF3, _VF_MOBILE),
     _row("vainf.deeplabv3_resnet50.os16", 39_638_869, 21, _VF3, "backbone=resnet50"),
     _row("vainf.deeplabv3_resnet101.os16", 58_630_997, 21, _VF3, "backbone=resnet101"),
     _row("vainf.deeplabv3_xception.os16", 36_933_693, 21, _VF3, "backbone=xception", but=_VF_XCEPTION),
-    _row("vainf.deeplabv3plus_mobilenet.os16", 5_225_717, 21, _VF_PLUS, "backbone=mobilenet_v2", _os(16), but=_VF_MOBILE),
-    _row("vainf.deeplabv3plus_mobilenet.os8", 5_225_717, 21, _VF_PLUS, "backbone=mobilenet_v2", _os(8), but=_VF_MOBILE),
+    _row("vainf.deeplabv3plus_mobilenet.os16", 5_225_717, 21, _VF_PLUS, _VF_MOBILE, _os(16)),
+    _row("vainf.deeplabv3plus_mobilenet.os8", 5_225_717, 21, _VF_PLUS, _VF_MOBILE, _os(8)),
     _row("vainf.deeplabv3plus_resnet50.os16", 39_761_845, 21, _VF_PLUS, "backbone=resnet50", _os(16)),
     _row("vainf.deeplabv3plus_resnet50.os16.sep", 26_614_373, 21, _VF_PLUS, "backbone=resnet50", _os(16), "decoder.separable=true"),
     _row("vainf.deeplabv3plus_resnet101.os16", 58_753_973, 21, _VF_PLUS, "backbone=resnet101", _os(16)),

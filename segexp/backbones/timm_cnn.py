@@ -10,19 +10,13 @@ from torch import Tensor, nn
 
 from segexp.backbones.geometry import DILATING, STRIDES, Call, dilate, made, observe, rounded_up, skeleton
 from segexp.backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD, fetched, fill, per_channel, require_name
+from segexp.backbones.timm_layouts import Layout, layout_of, stem_of
 from segexp.errors import ConfigError
 from segexp.functional.imports import without
 from segexp.types import DataSpec, Features, FeatureSpec, Level
 
 with without("wandb"):  # timm imports it for a training script of its own
     import timm
-
-STEMS = {  # of ResNets: what timm builds them from
-    "7x7": {"stem_type": "", "stem_width": 64},
-    "v1c": {"stem_type": "deep", "stem_width": 32},
-    "beta": {"stem_type": "deep", "stem_width": 64},
-}
-LAYOUTS = ("v1.5", "caffe")
 
 
 class TimmCNN(nn.Module):
@@ -36,8 +30,10 @@ class TimmCNN(nn.Module):
         multi_grid: one factor per block of the last stage, by which its dilation is multiplied; null: none.
         stem: of ResNets: `7x7`, or three 3x3 convolutions of 32, 32, 64 (`v1c`) or 64, 64, 128 (`beta`) channels; null: the
             network's own.
-        layout: of ResNets: where a block of three convolutions has its stride: `v1.5` in the 3x3; `caffe` in the first 1x1,
-            and the pool of the stem rounds sizes up; null: the network's own.
+        layout: where published code departs from timm's networks; null: timm's own. Of ResNets: a block of three convolutions
+            has its stride in the 3x3 (`v1.5`) or in the first 1x1, and the pool of the stem rounds sizes up (`caffe`). Of
+            MobileNetV2: a block pads before its first convolution, the stem not at all (`pad_first`; there is no c1 then).
+            Of aligned Xceptions: levels are tapped before the ReLU of the convolution that follows (`tap_first`).
         weights: `null` (random), `hub` (timm's pretrained weights, downloaded), a file, or `run:<directory or id>`.
             Read by `segexp.build`, after the chain was checked.
         drop_path: stochastic depth, for networks that have it.
@@ -63,20 +59,20 @@ class TimmCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.name, self.weights = name, weights
-        make = partial(_create, name, data.in_channels, drop_path, stem, layout)
+        conventions = layout_of(name, layout)
+        make = partial(_create, name, data.in_channels, drop_path, stem, conventions)
         self.net = made(make)
         strides = self.net.feature_info.reduction()
         _check_stride(name, strides, output_stride)
         if output_stride != max(strides) or first_block_dilation != "previous" or multi_grid is not None:
             calls = _observed(name, skeleton(self.net, make), data.in_channels)
             dilate(self.net, calls, output_stride, name=name, first_block_dilation=first_block_dilation, multi_grid=multi_grid)
+        conventions.after(self.net)
         self.rounds_up = layout == "caffe"
-        if self.rounds_up:
-            self.net.maxpool.ceil_mode = True
         info = self.net.feature_info
-        levels = list(zip(info.channels(), info.reduction(), strict=True))
-        first = 6 - len(levels)  # the last level is c5
-        self.spec: FeatureSpec = {f"c{first + i}": Level(c, min(s, output_stride)) for i, (c, s) in enumerate(levels) if c > 0}
+        levels = [Level(c, min(s, output_stride)) for c, s in zip(info.channels(), info.reduction(), strict=True)]
+        self.names = [f"c{6 - len(levels) + i}" for i in range(len(levels))]  # the last level is c5
+        self.spec: FeatureSpec = {name: level for name, level in zip(self.names, levels, strict=True) if name not in conventions.lacks}
         self.pad_to = max(level.stride for level in self.spec.values())
         pretrained = timm.get_pretrained_cfg(name)
         self.mean = per_channel(pretrained.mean if pretrained else IMAGENET_MEAN, data.in_channels)
@@ -84,7 +80,7 @@ class TimmCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Features:
         """Images [B,C,H,W], normalised and padded to a multiple of `pad_to`."""
-        levels = dict(zip(self.spec, self.net(images), strict=True))
+        levels = {name: x for name, x in zip(self.names, self.net(images), strict=True) if name in self.spec}
         if not self.rounds_up:
             return levels
         return {name: rounded_up(x, images.shape[-2:], self.spec[name].stride) for name, x in levels.items()}
@@ -106,11 +102,9 @@ def _flat(name: str) -> str:
     return name.replace(".", "_")  # timm flattens stage names: `stages.0` becomes `stages_0`
 
 
-def _create(name: str, in_channels: int, drop_path: float, stem: str | None, layout: str | None) -> Any:
+def _create(name: str, in_channels: int, drop_path: float, stem: str | None, conventions: Layout) -> Any:
     require_name(name, timm.list_models(), library="timm")
-    options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
-    if stem is not None:
-        options |= _stem_options(name, stem)
+    options: dict[str, Any] = ({"drop_path_rate": drop_path} if drop_path else {}) | stem_of(name, stem)
     try:
         net: Any = timm.create_model(name, pretrained=False, features_only=True, in_chans=in_channels, **options)
     except (AssertionError, TypeError, NotImplementedError, AttributeError, RuntimeError, ValueError) as error:
@@ -119,30 +113,8 @@ def _create(name: str, in_channels: int, drop_path: float, stem: str | None, lay
             where="backbone",
             fix=f"a convolutional network, such as backbone={'|'.join(DILATING)}",
         ) from error
-    if layout is not None:
-        _lay_out(net, name, layout)
+    conventions.before(net)
     return net
-
-
-def _stem_options(name: str, stem: str) -> dict[str, Any]:
-    if stem not in STEMS:
-        raise ConfigError("no such stem", where=f"backbone.stem={stem}", fix=f"backbone.stem={'|'.join(STEMS)}")
-    _require_resnet(name, f"backbone.stem={stem}")
-    return STEMS[stem]
-
-
-def _lay_out(net: Any, name: str, layout: str) -> None:
-    if layout not in LAYOUTS:
-        raise ConfigError("no such layout", where=f"backbone.layout={layout}", fix=f"backbone.layout={'|'.join(LAYOUTS)}")
-    _require_resnet(name, f"backbone.layout={layout}")
-    if layout == "caffe":
-        for block in (module for module in net.modules() if hasattr(module, "conv3")):
-            block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
-
-
-def _require_resnet(name: str, where: str) -> None:
-    if timm.models.model_entrypoint(name).__module__ != "timm.models.resnet":
-        raise ConfigError(f"{name} is no ResNet of timm", where=where, fix=f"{where.partition('=')[0]}=null, or backbone=resnet50")
 
 
 def _observed(name: str, net: Any, channels: int) -> dict[str, Call]:

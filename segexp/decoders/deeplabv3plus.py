@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segexp.decoders.levels import need
@@ -16,18 +16,20 @@ from segexp.types import Features, FeatureSpec, Level
 
 
 class DeepLabV3Plus(nn.Module):
-    """ASPP on the deepest level, upsampled and refined with a shallow one; emits the level `semantic`.
+    """ASPP on the deepest level, upsampled and refined with a shallow one, or with several in turn; emits the level `semantic`.
 
     Args:
         features: what the backbone emits.
         high: the level that the ASPP reads.
-        low: the level whose resolution the output has.
-        width: channels of the ASPP and of the output.
-        low_width: channels that the low level is reduced to (48 in the paper).
+        low: the level whose resolution the output has; or several, the coarsest first (as in Panoptic-DeepLab).
+        width: channels of the output.
+        low_width: channels that the low level is reduced to (48 in the paper); a list for several.
         rates: dilations of the ASPP; from the stride of `high` unless given (3/6/9, 6/12/18, 12/24/36 at 32, 16, 8).
-        separable: depthwise separable 3x3 convolutions: False, True (one norm) or `two_norms` (one after each of the pair).
+        separable: depthwise separable convolutions: False, True (one norm) or `two_norms` (one after each of the pair).
         aspp_separable: those of the ASPP; as `separable` unless given.
-        fuse_convs: 3x3 convolutions after the concatenation (2 in the paper).
+        fuse_convs: convolutions after each concatenation (2 in the paper).
+        fuse_kernel: of these, odd.
+        aspp_width: channels of the ASPP; `width` unless given.
         dropout: probability after the ASPP.
         align_corners: how the ASPP's output is resized.
         pool_norm: of the image pool: True, BatchNorm; False, neither norm nor bias; `bias`, a bias alone.
@@ -43,33 +45,77 @@ class DeepLabV3Plus(nn.Module):
         features: FeatureSpec,
         *,
         high: str = "c5",
-        low: str = "c2",
+        low: str | Sequence[str] = "c2",
         width: int = 256,
-        low_width: int = 48,
+        low_width: int | Sequence[int] = 48,
         rates: Sequence[int] | None = None,
         separable: bool | str = True,
         aspp_separable: bool | str | None = None,
         fuse_convs: int = 2,
+        fuse_kernel: int = 3,
+        aspp_width: int | None = None,
         dropout: float = 0.1,
         align_corners: bool = False,
         pool_norm: bool | str = True,
         post_conv: bool | None = None,
     ) -> None:
         super().__init__()
+        lows, low_widths = _listed(low, low_width)
         need(features, by="DeepLabV3Plus", high=high, low=low)
-        self.high, self.low, self.align_corners = high, low, align_corners
+        _check_convs(fuse_convs, fuse_kernel)
+        self.high, self.lows = high, lows
         self.rates = atrous_rates(features[high].stride, rates)
         block, inner = conv_block(separable), separable if aspp_separable is None else aspp_separable
-        self.aspp = ASPP(features[high].channels, width, self.rates, separable=inner, dropout=dropout, pool_norm=pool_norm)
-        self.refine = block(width, width, 3) if post_conv else nn.Identity()
-        self.reduce = conv_norm_act(features[low].channels, low_width)
-        if fuse_convs < 0:
-            raise ConfigError(f"{fuse_convs} convolutions", where="decoder.fuse_convs", fix="decoder.fuse_convs=2, or any number from 0 on")
-        self.fuse = nn.Sequential(*(block(width if i else width + low_width, width, 3) for i in range(fuse_convs)))
-        self.spec: FeatureSpec = {"semantic": Level(width if fuse_convs else width + low_width, features[low].stride)}
+        channels = width if aspp_width is None else aspp_width
+        self.aspp = ASPP(features[high].channels, channels, self.rates, separable=inner, dropout=dropout, pool_norm=pool_norm)
+        self.refine = block(channels, channels, 3) if post_conv else nn.Identity()
+        self.stages = nn.ModuleList()
+        for name, reduced in zip(lows, low_widths, strict=True):
+            reduce = conv_norm_act(features[name].channels, reduced)
+            fuse = nn.Sequential(*(block(width if i else channels + reduced, width, fuse_kernel) for i in range(fuse_convs)))
+            self.stages.append(_Stage(reduce, fuse, align_corners=align_corners))
+            channels = width if fuse_convs else channels + reduced
+        self.spec: FeatureSpec = {"semantic": Level(channels, features[lows[-1]].stride)}
 
     def forward(self, features: Features) -> Features:
-        low = self.reduce(features[self.low])  # [B,48,h,w]
-        high = self.refine(self.aspp(features[self.high]))  # [B,C,h',w']
-        high = F.interpolate(high, low.shape[-2:], mode="bilinear", align_corners=self.align_corners)
-        return {"semantic": self.fuse(torch.cat([high, low], dim=1))}  # [B,C,h,w]
+        x = self.refine(self.aspp(features[self.high]))  # [B,C,h',w']
+        for name, stage in zip(self.lows, self.stages, strict=True):
+            x = stage(x, features[name])  # [B,C,h,w]
+        return {"semantic": x}
+
+
+class _Stage(nn.Module):
+    """A map resized to a shallower level's cells, and fused with that level's reduced channels."""
+
+    def __init__(self, reduce: nn.Module, fuse: nn.Module, *, align_corners: bool) -> None:
+        super().__init__()
+        self.reduce, self.fuse, self.align_corners = reduce, fuse, align_corners
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        low = self.reduce(level)  # [B,C',h,w]
+        x = F.interpolate(x, low.shape[-2:], mode="bilinear", align_corners=self.align_corners)
+        return self.fuse(torch.cat([x, low], dim=1))
+
+
+def _listed(low: str | Sequence[str], low_width: int | Sequence[int]) -> tuple[list[str], list[int]]:
+    """The low levels and their widths; one of each may stand alone.
+
+    Raises:
+        ConfigError: another number of widths than of levels.
+    """
+    lows = [low] if isinstance(low, str) else list(low)
+    widths = [low_width] * len(lows) if isinstance(low_width, int) else list(low_width)
+    if not lows or len(widths) != len(lows) or not all(isinstance(width, int) and width > 0 for width in widths):
+        raise ConfigError(
+            "each low level has one width, a whole number",
+            where=f"decoder.low={low}, decoder.low_width={low_width}",
+            fix="decoder.low=c2 decoder.low_width=48, or two lists of one length",
+        )
+    return lows, widths
+
+
+def _check_convs(count: int, kernel: int) -> None:
+    if not isinstance(count, int) or count < 0:
+        raise ConfigError(f"{count} convolutions", where="decoder.fuse_convs", fix="decoder.fuse_convs=2, or any number from 0 on")
+    if not isinstance(kernel, int) or kernel < 1 or kernel % 2 == 0:
+        raise ConfigError("a kernel's side is a whole odd number", where=f"decoder.fuse_kernel={kernel}", fix="decoder.fuse_kernel=3|5")

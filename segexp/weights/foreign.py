@@ -16,7 +16,7 @@ from segexp.weights.looks import looks_like
 from segexp.weights.schemes import BODY, OURS, SCHEMES, Scheme, detect, scheme_named
 
 FIRST_CONVOLUTION = (f"{BODY}conv1.weight", "conv1.weight")  # of a whole model, of a backbone
-LOW_LEVEL, ASPP_OUTPUT, FIRST_FUSED = "decoder.reduce.0.weight", "decoder.aspp.project.0.0.weight", "decoder.fuse.0."
+LOW_LEVEL, ASPP_OUTPUT, FIRST_FUSED = "decoder.stages.0.reduce.0.weight", "decoder.aspp.project.0.0.weight", "decoder.stages.0.fuse.0."
 COUNTER = "num_batches_tracked"  # of BatchNorm: plays no part in what a model computes, and older files lack it
 
 

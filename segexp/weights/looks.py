@@ -73,10 +73,10 @@ def _backbone(body: Mapping[str, Tensor], scheme: Scheme) -> tuple[str | None, t
         library = "smp" if scheme.name == "smp" else "torchvision"  # with the last convolution, or cut before it
         if scheme.name == "smp" or any(name.startswith("features.18") for name in body):
             return "mobilenet_v2", (f"backbone={library}", "backbone.name=mobilenet_v2")
-        return "mobilenet_v2", ("backbone=mobilenet_v2",)
+        return "mobilenet_v2", ("backbone=mobilenet_v2", *(["backbone.layout=pad_first"] if scheme.name == "vf" else []))
     if any(re.match(PAIRS, name) for name in body):
         name = f"xception{len({m[1] for key in body if (m := re.match(PAIRS, key))}) * 3 + 2}"
-        return name, (f"backbone={name}",)
+        return name, (f"backbone={name}", "backbone.layout=tap_first")
     return None, ()
 
 
@@ -145,7 +145,8 @@ def _bow(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]]
 def _d2(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:
     keys = ["decoder.pool_norm=bias", "backbone.output_stride=16", "backbone.first_block_dilation=full", MULTI_GRID]
     if any(".fuse_conv.depthwise." in name for name in state):
-        return None  # one separable 5x5 convolution where this project's decoder has two of 3x3
+        separable = ["decoder.separable=two_norms", "decoder.fuse_convs=1", "decoder.fuse_kernel=5"]
+        return "DeepLabv3+ with separable convolutions", ["model=deeplabv3plus", *separable, *keys]
     if any(".decoder.res2." in name for name in state):
         return "DeepLabv3+", ["model=deeplabv3plus", "decoder.separable=false", *keys]
     if any(name.startswith("sem_seg_head.aspp.") for name in state):

@@ -182,3 +182,30 @@ def test_the_hub_without_network_fails_in_one_line(monkeypatch):
     ) as caught:
         TimmCNN(RGB, name="resnet10t").hub_state()
     assert "\n" not in str(caught.value)
+
+
+def test_a_block_that_pads_first_has_the_bias_of_its_expansion_at_the_border():
+    torch.manual_seed(0)
+    net = TimmCNN(RGB, name="mobilenetv2_100", layout="pad_first").eval()
+    assert list(net.spec) == ["c2", "c3", "c4", "c5"]  # cells of c1 begin a pixel later
+    block = net.net.blocks[1][0]
+    block.bn1.bias.data.fill_(1.0)
+    seen = []
+    block.conv_dw.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        levels = net(torch.rand(1, 3, 64, 96))
+    assert torch.allclose(seen[0][:, :, 0], torch.ones(1, 96, 1), atol=1e-6)
+    assert {name: x.shape[-2:] for name, x in levels.items()} == {"c2": (16, 24), "c3": (8, 12), "c4": (4, 6), "c5": (4, 6)}
+
+
+def test_levels_tapped_first_are_those_before_the_relu():
+    torch.manual_seed(0)
+    nets = [TimmCNN(RGB, name="xception41", layout=layout).eval() for layout in (None, "tap_first")]
+    nets[1].load_state_dict(nets[0].state_dict())
+    images = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        after, before = (net(images) for net in nets)
+    assert (before["c2"] < 0).any()
+    for name in ("c1", "c2", "c3", "c4"):
+        assert torch.equal(before[name].relu(), after[name])
+    assert torch.equal(before["c5"], after["c5"])

@@ -181,7 +181,7 @@ def test_training_starts_from_a_foreign_file_with_a_new_head(here, net):
     weights, given = experiment.task.model.state_dict(), net.state_dict()
     assert len(weights["head.classify.weight"]) == 21
     assert torch.equal(weights["backbone.net.conv1.weight"], given["encoder.conv1.weight"])
-    assert torch.equal(weights["decoder.fuse.0.1.weight"], given["decoder.block2.0.1.weight"])
+    assert torch.equal(weights["decoder.stages.0.fuse.0.1.weight"], given["decoder.block2.0.1.weight"])
 
 
 def test_an_imported_run_keeps_plain_tensors(capsys, here, net):

@@ -57,7 +57,7 @@ def test_dilation_is_padded_so_that_borders_are_seen():
 def test_the_aspp_and_the_rest_may_differ():
     decoder = DeepLabV3Plus(SPEC, width=16, separable="two_norms", aspp_separable=False)
     assert decoder.aspp.branches[1][0].groups == 1
-    assert [type(part).__name__ for part in decoder.fuse[0]] == ["Conv2d", "BatchNorm2d", "ReLU"] * 2
+    assert [type(part).__name__ for part in decoder.stages[0].fuse[0]] == ["Conv2d", "BatchNorm2d", "ReLU"] * 2
     assert DeepLabV3Plus(SPEC, width=16, separable=True).aspp.branches[1][0].groups == 64
 
 
@@ -65,3 +65,16 @@ def test_a_convolution_after_the_aspp():
     keys = {on: set(DeepLabV3Plus(SPEC, width=16, post_conv=on).state_dict()) for on in (None, True, False)}
     assert keys[None] == keys[False]
     assert {name.split(".")[0] for name in keys[True] - keys[False]} == {"refine"}
+
+
+def test_several_low_levels_from_coarse_to_fine():
+    spec = SPEC | {"c3": Level(40, 8)}
+    decoder = DeepLabV3Plus(spec, low=["c3", "c2"], low_width=[8, 4], width=16, aspp_width=32, fuse_convs=1, fuse_kernel=5).eval()
+    assert [tuple(stage.fuse[0][0].weight.shape[2:]) for stage in decoder.stages] == [(5, 5), (5, 5)]
+    assert [stage.fuse[0][0].in_channels for stage in decoder.stages] == [32 + 8, 16 + 4]
+    with torch.no_grad():
+        maps = {"c2": torch.randn(1, 24, 17, 25), "c3": torch.randn(1, 40, 9, 13), "c5": torch.randn(1, 64, 5, 7)}
+        x = decoder.stages[0](decoder.aspp(maps["c5"]), maps["c3"])
+        assert x.shape == (1, 16, 9, 13)
+        assert torch.equal(decoder(maps)["semantic"], decoder.stages[1](x, maps["c2"]))
+    assert decoder.spec["semantic"] == Level(16, 4)

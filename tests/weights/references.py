@@ -77,15 +77,53 @@ def separable(inputs, outputs, kernel, dilation=1):
     return nn.Sequential(Body(inputs, outputs, kernel, dilation), nn.BatchNorm2d(outputs), nn.ReLU())
 
 
-def vf_pool():
-    return Pool(nn.AdaptiveAvgPool2d(1), conv(2048, 256), nn.BatchNorm2d(256), nn.ReLU())
+def vf_pool(inputs=2048):
+    return Pool(nn.AdaptiveAvgPool2d(1), conv(inputs, 256), nn.BatchNorm2d(256), nn.ReLU())
+
+
+class Residual(nn.Module):
+    """An inverted residual that pads before its first convolution."""
+
+    def __init__(self, inputs, outputs, stride, dilation, factor):
+        super().__init__()
+        wide = inputs * factor
+        expand = [nn.Sequential(nn.Conv2d(inputs, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6())] if factor > 1 else []
+        depthwise = nn.Conv2d(wide, wide, 3, stride, 0, dilation, groups=wide, bias=False)
+        project = nn.Conv2d(wide, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.conv = nn.Sequential(*expand, nn.Sequential(depthwise, nn.BatchNorm2d(wide), nn.ReLU6()), *project)
+        self.pad, self.adds = dilation, stride == 1 and inputs == outputs
+
+    def forward(self, x):
+        y = self.conv(F.pad(x, (self.pad,) * 4))
+        return x + y if self.adds else y
+
+
+class VFMobile(nn.Module):
+    """MobileNetV2 at output stride 16; its first convolution pads nothing."""
+
+    def __init__(self):
+        super().__init__()
+        first = nn.Sequential(nn.Conv2d(3, 32, 3, 2, bias=False), nn.BatchNorm2d(32), nn.ReLU6())
+        parts, inputs = [first], 32
+        rows = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 1), (6, 320, 1, 1))
+        for stage, (factor, outputs, depth, stride) in enumerate(rows):
+            for i in range(depth):
+                dilation = 2 if stage == 6 or (stage == 5 and i) else 1
+                parts.append(Residual(inputs, outputs, 1 if i else stride, dilation, factor))
+                inputs = outputs
+        whole = nn.Sequential(*parts)
+        self.low_level_features, self.high_level_features = whole[:4], whole[4:]  # a slice keeps its numbers
+
+    def forward(self, x):
+        low = self.low_level_features(x)
+        return low, self.high_level_features(low)
 
 
 class VF3(nn.Module):
-    def __init__(self, inner=block):
+    def __init__(self, inner=block, backbone=None, inputs=2048):
         super().__init__()
-        self.backbone, self.classifier = Trunk(), nn.Module()
-        layers = [Aspp(inner, vf_pool()), *inner(256, 256, 3), conv(256, CLASSES, bias=True)]
+        self.backbone, self.classifier = backbone or Trunk(), nn.Module()
+        layers = [Aspp(inner, vf_pool(inputs), inputs), *inner(256, 256, 3), conv(256, CLASSES, bias=True)]
         self.classifier.classifier = nn.Sequential(*layers)
 
     def forward(self, x):
@@ -95,11 +133,11 @@ class VF3(nn.Module):
 class VFPlus(nn.Module):
     """The shallow level comes first."""
 
-    def __init__(self, inner=block):
+    def __init__(self, inner=block, backbone=None, low=256, inputs=2048):
         super().__init__()
-        self.backbone, self.classifier = Trunk(), nn.Module()
-        self.classifier.project = block(256, 48)
-        self.classifier.aspp = Aspp(inner, vf_pool())
+        self.backbone, self.classifier = backbone or Trunk(), nn.Module()
+        self.classifier.project = block(low, 48)
+        self.classifier.aspp = Aspp(inner, vf_pool(inputs), inputs)
         self.classifier.classifier = nn.Sequential(*inner(304, 256, 3), conv(256, CLASSES, bias=True))
 
     def forward(self, x):
@@ -298,8 +336,8 @@ class AlignedXception(nn.Module):
 
 
 class NormConv(nn.Conv2d):
-    def __init__(self, inputs, outputs, kernel=1, stride=1, dilation=1, relu=True):
-        super().__init__(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, bias=False)
+    def __init__(self, inputs, outputs, kernel=1, stride=1, dilation=1, relu=True, groups=1):
+        super().__init__(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, groups, bias=False)
         self.norm, self.relu = nn.BatchNorm2d(outputs), relu
 
     def forward(self, x):
@@ -343,11 +381,21 @@ class D2Trunk(nn.Module):
         return low, self.res5(self.res4(self.res3(low)))
 
 
+class D2Separable(nn.Module):
+    def __init__(self, inputs, outputs, kernel, dilation=1):
+        super().__init__()
+        self.depthwise, self.pointwise = NormConv(inputs, inputs, kernel, 1, dilation, groups=inputs), NormConv(inputs, outputs)
+
+    def forward(self, x):
+        return self.pointwise(self.depthwise(x))
+
+
 class D2Aspp(nn.Module):
-    def __init__(self):
+    def __init__(self, separable=False):
         super().__init__()
         pool = Pool(nn.AdaptiveAvgPool2d(1), conv(2048, 256, bias=True), nn.ReLU())
-        self.convs = nn.ModuleList([NormConv(2048, 256), *(NormConv(2048, 256, 3, 1, rate) for rate in RATES), pool])
+        branches = [D2Separable(2048, 256, 3, rate) if separable else NormConv(2048, 256, 3, 1, rate) for rate in RATES]
+        self.convs = nn.ModuleList([NormConv(2048, 256), *branches, pool])
         self.project = NormConv(1280, 256)
 
     def forward(self, x):
@@ -357,13 +405,13 @@ class D2Aspp(nn.Module):
 class D2(nn.Module):
     """The shallow level comes first."""
 
-    def __init__(self, plus, deep=True, grid=(1, 2)):
+    def __init__(self, plus, deep=True, grid=(1, 2), separable=False):
         super().__init__()
         self.plus, self.backbone, self.sem_seg_head = plus, D2Trunk(deep, grid), nn.Module()
         if plus:
-            fuse = nn.Sequential(NormConv(304, 256, 3), NormConv(256, 256, 3))
+            fuse = D2Separable(304, 256, 5) if separable else nn.Sequential(NormConv(304, 256, 3), NormConv(256, 256, 3))
             low = nn.ModuleDict({"project_conv": NormConv(256, 48), "fuse_conv": fuse})
-            self.sem_seg_head.decoder = nn.ModuleDict({"res2": low, "res5": nn.ModuleDict({"project_conv": D2Aspp()})})
+            self.sem_seg_head.decoder = nn.ModuleDict({"res2": low, "res5": nn.ModuleDict({"project_conv": D2Aspp(separable)})})
         else:
             self.sem_seg_head.aspp = D2Aspp()
         self.sem_seg_head.predictor = conv(256, CLASSES, bias=True)

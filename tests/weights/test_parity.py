@@ -11,7 +11,7 @@ from segexp.weights.looks import KAZ_PIXELS, looks_like
 from segexp.weights.schemes import SCHEMES
 from tests.weights.parity import ODD, TORCHVISION, WIDE, smp_rows, torchvision_rows
 from tests.weights.peers import CLASSES, difference, imported, logits, normalised, ours, peer_logits, randomised
-from tests.weights.references import D2, VF3, AlignedXception, Bow, Kaz, Multi, VFPlus, separable
+from tests.weights.references import D2, VF3, AlignedXception, Bow, Kaz, Multi, VFMobile, VFPlus, block, separable
 
 TINY = ("backbone=timm", "backbone.name=resnet26")  # bottlenecks like resnet50's, half as many
 OS16, OS8, FULL, GRID = (
@@ -21,7 +21,8 @@ OS16, OS8, FULL, GRID = (
     "backbone.multi_grid=[1,2]",
 )
 V3, PLUS, CAFFE = ("model=deeplabv3", OS16), ("model=deeplabv3plus", OS16), ("backbone.layout=caffe", FULL)
-DENSE = "decoder.separable=false"
+DENSE, MOBILE = "decoder.separable=false", ("backbone=mobilenet_v2", "backbone.layout=pad_first")
+D2_SEPARABLE = ("decoder.separable=two_norms", "decoder.fuse_convs=1", "decoder.fuse_kernel=5")
 BOW_PLUS = ("decoder.separable=two_norms", "decoder.aspp_separable=false", "decoder.align_corners=true", "decoder.pool_norm=false")
 BETA = ("backbone.stem=beta", FULL, GRID, "decoder.pool_norm=bias")
 
@@ -52,6 +53,8 @@ PORTS = {
     "vf v3 separable": (lambda: VF3(separable), "vf", (*V3, *TINY, "decoder.separable=true")),
     "vf v3+": (VFPlus, "vf", (*PLUS, *TINY, DENSE, "decoder.fuse_convs=1")),
     "vf v3+ separable": (lambda: VFPlus(separable), "vf", (*PLUS, *TINY, "decoder.fuse_convs=1")),
+    "vf v3 mobile": (lambda: VF3(block, VFMobile(), 320), "vf", (*V3, *MOBILE)),
+    "vf v3+ mobile": (lambda: VFPlus(block, VFMobile(), 24, 320), "vf", (*PLUS, *MOBILE, DENSE, "decoder.fuse_convs=1")),
     "kaz v1": (lambda: Kaz(1, 8), "kaz", ("decoder=identity", "head.level=c5", OS8, *TINY, *CAFFE)),
     "kaz v2": (lambda: Multi(Kaz(2, 8)), "kaz", ("decoder=identity", "head=aspp_sum", OS8, *TINY, *CAFFE)),
     "kaz v3": (lambda: Kaz(3, 16), "kaz", (*V3, *TINY, *CAFFE, GRID, "decoder.post_conv=false")),
@@ -63,9 +66,15 @@ PORTS = {
         "bow",
         (*V3, "backbone=xception41", "norm.eps=1e-5", "decoder.pool_norm=false"),
     ),
+    "bow v3+ xception41": (
+        lambda: Bow(True, AlignedXception(8)),
+        "bow",
+        (*PLUS, "backbone=xception41", "backbone.layout=tap_first", "norm.eps=1e-5", *BOW_PLUS),
+    ),
     "d2 v3": (lambda: D2(False), "d2", (*V3, *TINY, *BETA, "decoder.post_conv=false")),
     "d2 v3, plain stem": (lambda: D2(False, deep=False), "d2", (*V3, *TINY, *BETA[1:], "decoder.post_conv=false")),
     "d2 v3+": (lambda: D2(True), "d2", (*PLUS, *TINY, *BETA, DENSE)),
+    "d2 v3+ separable": (lambda: D2(True, separable=True), "d2", (*PLUS, *TINY, *BETA, *D2_SEPARABLE)),
 }
 
 
@@ -75,7 +84,7 @@ def test_ports_that_are_known_by_their_names(tmp_path, name):
     net = randomised(make())
     model, report = imported(net, overrides, tmp_path)
     assert report.scheme == scheme
-    x = normalised(WIDE)
+    x = normalised((80, 112) if "mobile" in name else WIDE)  # whose first convolution cuts what isn't a multiple of 16
     with torch.no_grad():
         expected = net(x.flip(1) if scheme == "kaz" else x)  # which reads blue, green, red
     assert difference(logits(model, x).logits, expected) <= 1
@@ -176,9 +185,22 @@ def test_rates_are_proposed_where_they_do_not_follow_from_the_stride():
     assert "decoder.rates=[12,24,36]" in mobile.overrides
 
 
-def test_a_fusion_by_one_separable_convolution_looks_like_nothing_here():
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("fuse_conv.0.weight", "decoder.separable=false"), ("fuse_conv.depthwise.weight", "decoder.fuse_convs=1 decoder.fuse_kernel=5")],
+)
+def test_the_form_of_a_fusion_is_seen(name, key):
     stages = {f"backbone.res{i}.{block}.conv3.weight": torch.zeros(1) for i, n in enumerate((3, 4, 6, 3), 2) for block in range(n)}
-    plain = stages | {"sem_seg_head.decoder.res2.fuse_conv.0.weight": torch.zeros(1)}
-    assert "decoder.separable=false" in str(looks_like(plain, SCHEMES["d2"]))
-    separable = stages | {"sem_seg_head.decoder.res2.fuse_conv.depthwise.weight": torch.zeros(1)}
-    assert looks_like(separable, SCHEMES["d2"]) is None
+    assert key in str(looks_like(stages | {f"sem_seg_head.decoder.res2.{name}": torch.zeros(1)}, SCHEMES["d2"]))
+
+
+@pytest.mark.parametrize(
+    ("net", "scheme", "key"),
+    [
+        (lambda: VFPlus(block, VFMobile(), 24, 320), "vf", "backbone=mobilenet_v2 backbone.layout=pad_first"),
+        (lambda: Bow(True, AlignedXception(8)), "bow", "backbone=xception41 backbone.layout=tap_first"),
+    ],
+)
+def test_the_layout_of_a_port_is_proposed(net, scheme, key):
+    with torch.device("meta"):
+        assert key in str(looks_like(net().state_dict(), SCHEMES[scheme]))

@@ -18,7 +18,7 @@ GIVEN = [
     ("tv", "classifier.low_classifier.bias", "head.classify_low.bias"),
     ("smp", "encoder.layer4.2.bn3.bias", "backbone.net.layer4.2.bn3.bias"),
     ("smp", "decoder.aspp.0.convs.3.0.1.weight", "decoder.aspp.branches.3.1.weight"),
-    ("smp", "decoder.block2.1.running_mean", "decoder.fuse.0.2.running_mean"),
+    ("smp", "decoder.block2.1.running_mean", "decoder.stages.0.fuse.0.2.running_mean"),
     ("smp", "decoder.aspp.2.bias", "decoder.refine.2.bias"),
     ("vf", "backbone.high_level_features.4.conv.0.0.weight", "backbone.net.features.4.conv.0.0.weight"),
     ("vf", "classifier.aspp.convs.1.0.body.1.weight", "decoder.aspp.branches.1.1.weight"),
@@ -28,11 +28,11 @@ GIVEN = [
     ("kaz", "aspp.stages.imagepool.conv.bn.bias", "decoder.aspp.pool.project.1.bias"),
     ("kaz", "base.aspp.c3.bias", "head.branches.3.bias"),
     ("bow", "decoder.semantic_decoder.aspp.convs.4.aspp_pooling.1.weight", "decoder.aspp.pool.project.0.weight"),
-    ("bow", "decoder.fuse.1.0.1.weight", "decoder.fuse.1.1.weight"),
-    ("bow", "decoder.fuse.1.2.weight", "decoder.fuse.1.4.weight"),
+    ("bow", "decoder.fuse.1.0.1.weight", "decoder.stages.0.fuse.1.1.weight"),
+    ("bow", "decoder.fuse.1.2.weight", "decoder.stages.0.fuse.1.4.weight"),
     ("d2", "backbone.res4.5.shortcut.norm.bias", "backbone.net.layer3.5.downsample.1.bias"),
     ("d2", "sem_seg_head.decoder.res5.project_conv.convs.4.1.bias", "decoder.aspp.pool.project.0.bias"),
-    ("d2", "sem_seg_head.decoder.res2.fuse_conv.1.norm.weight", "decoder.fuse.1.1.weight"),
+    ("d2", "sem_seg_head.decoder.res2.fuse_conv.1.norm.weight", "decoder.stages.0.fuse.1.1.weight"),
     ("timm", "conv1.weight", "backbone.net.conv1.weight"),
 ]
 
