@@ -115,6 +115,7 @@ class Prediction:
     segments: Field = None  # int32 [H,W], 0 = void
     segment_labels: Field = None  # int64 [S]
     segment_scores: Field = None  # float32 [S]
+    maps: Field = None  # what it was made of, for pictures: name -> float32 [C,h,w] that covers the image, at any resolution
 
 
 @dataclass
@@ -273,12 +274,13 @@ class MaskRoiOutput(RoiOutput):
 
 @dataclass
 class CenterOffset:
-    """Panoptic-DeepLab: classes, a centre heatmap, and a vector to the centre, one stride."""
+    """Panoptic-DeepLab: classes, a centre heatmap, and a vector to the centre, one stride; pixels lie as in `SemanticLogits`."""
 
     semantic: Tensor  # [B,K,h,w] logits
-    center: Tensor  # [B,1,h,w] logits
+    center: Tensor  # [B,1,h,w] heatmap, 1 at centres
     offset: Tensor  # [B,2,h,w] (dy, dx) in input pixels
     stride: int
+    align_corners: bool = field(default=False, kw_only=True)
 
 
 @dataclass

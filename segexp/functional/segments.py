@@ -34,25 +34,48 @@ def to_masks(segments: Tensor, chosen: Tensor) -> Tensor:
     return segments[None] == chosen[:, None, None].to(segments.dtype)
 
 
+def moments(segments: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Pixels of segments 1..count, int64 [count], and the sums of their coordinates (y, x), int64 [count,2].
+
+    Runs of equal pixels in a row are added up, not pixels, so the cost hardly depends on the number of segments.
+    """
+    width, flat = segments.shape[1], segments.flatten()
+    starts = torch.ones_like(flat, dtype=torch.bool)
+    torch.ne(flat[1:], flat[:-1], out=starts[1:])
+    starts[::width] = True
+    first = starts.nonzero().flatten()  # [R] where each run begins
+    length = torch.diff(first, append=first.new_tensor([len(flat)]))
+    x = first % width
+    of_runs = torch.stack([length, (first // width) * length, x * length + length * (length - 1) // 2], 1)
+    sums = first.new_zeros(count + 1, 3).index_add_(0, flat[first].long(), of_runs)[1:]
+    return sums[:, 0], sums[:, 1:]
+
+
 def centers(segments: Tensor, count: int) -> Tensor:
     """Centre of mass (y, x) of segments 1..count, in pixel coordinates: float32 [count,2]; NaN where a segment is empty.
 
     The integer pixel grid is used: a one-pixel segment at row 3, column 5 has its centre at (3, 5).
     """
-    height, width = segments.shape
-    ids = segments.flatten().long()
-    ys = torch.arange(height, device=ids.device, dtype=torch.float64)[:, None].expand(height, width).flatten()
-    xs = torch.arange(width, device=ids.device, dtype=torch.float64)[None].expand(height, width).flatten()
-    n = torch.bincount(ids, minlength=count + 1).double()
-    sums = [torch.bincount(ids, weights=axis, minlength=count + 1) for axis in (ys, xs)]
-    return torch.stack([s[1 : count + 1] / n[1 : count + 1] for s in sums], dim=1).float()
+    pixels, sums = moments(segments, count)
+    return (sums.double() / pixels[:, None]).float()
 
 
-def offsets(segments: Tensor, middle: Tensor) -> Tensor:
-    """Vector (dy, dx) from every pixel to the centre of its segment: float32 [2,H,W], 0 in void."""
+def offsets(segments: Tensor, middle: Tensor, chosen: Tensor | None = None) -> Tensor:
+    """Vector (dy, dx) from every pixel to the centre of its segment: float32 [2,H,W], 0 in void.
+
+    Args:
+        segments: [H,W].
+        middle: [S,2] centres (y, x).
+        chosen: bool [S]; the pixels of other segments get 0, too. All unless given.
+    """
     height, width = segments.shape
-    table = torch.cat([middle.new_zeros(1, 2), middle])[segments.long()]  # [H,W,2]
-    ys = torch.arange(height, device=segments.device, dtype=torch.float32)[:, None]
-    xs = torch.arange(width, device=segments.device, dtype=torch.float32)[None]
-    there = (segments > 0).float()
-    return torch.stack([(table[..., 0] - ys) * there, (table[..., 1] - xs) * there])
+    there = torch.ones(len(middle), dtype=torch.bool, device=middle.device) if chosen is None else chosen
+    y, x, there = (of_pixels(segments, values.float()) for values in (*middle.unbind(1), there))
+    ys, xs = (torch.arange(n, device=segments.device, dtype=torch.float32) for n in (height, width))
+    return torch.stack([(y - ys[:, None]).mul_(there), (x - xs).mul_(there)])
+
+
+def of_pixels(segments: Tensor, values: Tensor, void: float = 0) -> Tensor:
+    """The value of every pixel's segment, `void` where there is none: values [S] to [H,W]."""
+    table = torch.cat([values.new_full((1,), void), values])
+    return table.index_select(0, segments.flatten()).view(segments.shape)

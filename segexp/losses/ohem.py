@@ -12,7 +12,7 @@ from segexp.errors import ConfigError
 from segexp.functional.maps import stack_maps
 from segexp.functional.upsampled_loss import Terms, summed_cross_entropy
 from segexp.losses.class_weights import class_weights_of
-from segexp.types import Batch, DataSpec, SemanticLogits, Targets
+from segexp.types import Batch, DataSpec, SemanticLogits, Size, Targets
 
 REDUCTIONS = ("valid", "batch", "nonzero")
 
@@ -72,31 +72,39 @@ class Ohem(nn.Module):
         self.register_buffer("class_weights", class_weights_of(data, class_weights), persistent=False)  # [K]
 
     def forward(self, output: SemanticLogits, batch: Batch) -> dict[str, Tensor]:
-        maps = [t.semantic for t in batch.targets]
+        return {"ohem": self.total(output, [t.semantic for t in batch.targets])}
+
+    def total(self, output: SemanticLogits, maps: list[Tensor], pixel_weights: list[Tensor] | None = None) -> Tensor:
+        """The term of labels [H,W] per image; weights of their pixels rank and scale as those of classes do."""
         target = stack_maps(maps, self.ignore_index).long()  # [B,H,W]
-        pixels = [m.numel() for m in maps]
-        terms = Terms(self.ignore_index, choose=lambda losses: self._weights(losses, target, pixels))
+        pixels, each = [m.numel() for m in maps], None if pixel_weights is None else stack_maps(pixel_weights, 0)
+        terms = Terms(self.ignore_index, choose=lambda losses: self._weights(losses, target, pixels, each))
         how = {"fused": self.fused, "aligned": output.align_corners}
-        return {"ohem": self.weight * summed_cross_entropy(output.logits, target, output.stride, terms, **how)}
+        return self.weight * summed_cross_entropy(output.logits, target, output.stride, terms, **how)
 
     def count(self, targets: list[Targets]) -> dict[str, float]:
         """Kept pixels, or images: see the table."""
         maps = [t.semantic for t in targets]
         labelled = [int(torch.count_nonzero(m != self.ignore_index)) for m in maps]
+        return {"ohem": self.kept(labelled, [tuple(m.shape) for m in maps])}
+
+    def kept(self, labelled: list[int], sizes: Sequence[Size]) -> float:
+        """What `count` gives for images of these sizes with so many labelled pixels."""
         if self.fraction is None or self.reduction == "nonzero":
-            return {"ohem": float(sum(n > 0 for n in labelled))}
+            return float(sum(n > 0 for n in labelled))
         if self.reduction == "batch":
-            pixels = len(maps) * max(m.shape[0] for m in maps) * max(m.shape[1] for m in maps)
-            return {"ohem": float(max(int(self.fraction * pixels), 1))}
-        return {"ohem": float(sum(self._kept(n) for n in labelled))}
+            pixels = len(sizes) * max(height for height, _ in sizes) * max(width for _, width in sizes)
+            return float(max(int(self.fraction * pixels), 1))
+        return float(sum(self._kept(n) for n in labelled))
 
     def _kept(self, labelled: int) -> int:
         return max(int(self.fraction * labelled), 1) if labelled and self.fraction is not None else 0
 
-    def _weights(self, losses: Tensor, target: Tensor, pixels: list[int]) -> Tensor:
-        """The weight of each pixel's loss [B,H,W], 0 where it isn't kept."""
+    def _weights(self, losses: Tensor, target: Tensor, pixels: list[int], each: Tensor | None) -> Tensor:
+        """The weight of each pixel's loss [B,H,W], 0 where it isn't kept; `each` [B,H,W] is what it has beside its class's."""
         labelled = target != self.ignore_index
         scale = labelled.float() if self.class_weights is None else self.class_weights[target * labelled]
+        scale = scale if each is None else scale * each
         if self.fraction is None:
             kept = [self._unlikely(*of_image) for of_image in zip(losses, labelled, strict=True)]
             return torch.stack(kept) * scale

@@ -44,3 +44,26 @@ def test_boxes_of_masks():
     found[1, 4, 5] = True
     assert masks.to_boxes(found).tolist() == [[2, 1, 5, 3], [5, 4, 6, 5], [0, 0, 0, 0]]
     assert masks.to_boxes(found[:0]).shape == (0, 4)
+
+
+def test_moments_equal_sums_over_masks():
+    rng = torch.Generator().manual_seed(0)
+    for size in ((1, 1), (1, 30), (30, 1), (17, 23)):
+        noise = torch.randint(0, 6, size, generator=rng).int()
+        for maps in (noise, noise.repeat_interleave(3, 1)):
+            pixels, sums = segments.moments(maps, 7)
+            assert torch.equal(pixels, segments.areas(maps, 7))
+            for number in range(1, 8):
+                assert torch.equal(sums[number - 1], (maps == number).nonzero().sum(0))
+
+
+def test_offsets_of_chosen_segments_only():
+    middle = torch.tensor([[0.0, 0.0], [2.0, 1.0], [1.0, 3.0], [float("nan")] * 2])
+    some = segments.offsets(MAP, middle, torch.tensor([True, False, True, True]))
+    assert some[:, 2].abs().max(0).values.tolist() == [0, 0, 0, 1]
+    assert torch.equal(some[:, MAP != 2], segments.offsets(MAP, middle)[:, MAP != 2])
+
+
+def test_values_of_pixels():
+    found = segments.of_pixels(MAP, torch.tensor([7, 8, 9]), 255)
+    assert found.tolist() == [[7, 7, 255, 9], [7, 255, 255, 9], [8, 8, 8, 9]]

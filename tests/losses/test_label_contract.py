@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from segexp.config import compose, conf_dir, make
 from segexp.functional.resize import to_size
-from segexp.types import AuxiliaryLogits, Batch, ClassInfo, DataSpec, SemanticLogits, Targets
+from segexp.types import AuxiliaryLogits, Batch, CenterOffset, ClassInfo, DataSpec, SemanticLogits, Targets
 
 LOSSES = sorted(p.stem for p in (conf_dir() / "loss").glob("*.yaml"))
 SEEDS = range(6)
@@ -36,24 +36,38 @@ class Case:
 
     loss: object
     maps: list  # int64 [H,W] of each image
-    logits: list  # of the output, and of an auxiliary head where the loss reads one
+    logits: list  # of the output, and of an auxiliary head or the other maps of the output where the loss reads them
     strides: tuple
     ignore: int
 
     def sums(self, logits=None, maps=None):
         """(Sums, gradients of the logits.)"""
         logits = [x.clone().requires_grad_() for x in (self.logits if logits is None else logits)]
-        first, *others = [SemanticLogits(x, stride) for x, stride in zip(logits, self.strides, strict=True)]
-        output = AuxiliaryLogits(first.logits, first.stride, {"second": others[0]}) if others else first
-        found = self.loss(output, batch_of(self.maps if maps is None else maps))
+        found = self.loss(self.output(*logits), batch_of(self.maps if maps is None else maps, self.ignore))
         torch.stack(list(found.values())).sum().backward()
         return {name: value.detach() for name, value in found.items()}, [x.grad for x in logits]
 
+    def output(self, first, *others):
+        if issubclass(self.loss.accepts, CenterOffset):
+            return CenterOffset(first, *others, self.strides[0])
+        main = SemanticLogits(first, self.strides[0])
+        return AuxiliaryLogits(first, main.stride, {"second": SemanticLogits(others[0], self.strides[1])}) if others else main
 
-def batch_of(maps):
+
+def truth(labels, ignore):
+    """With a segment of each class that is there."""
+    present = labels[labels != ignore].unique()
+    segments = torch.zeros(labels.shape, dtype=torch.int32)
+    for number, label in enumerate(present.tolist(), 1):
+        segments[labels == label] = number
+    crowd = torch.zeros(len(present), dtype=torch.bool)
+    return Targets(semantic=labels, segments=segments, segment_labels=present, segment_crowd=crowd)
+
+
+def batch_of(maps, ignore):
     sizes = tuple(tuple(m.shape) for m in maps)
     height, width = (max(side) for side in zip(*sizes, strict=True))
-    targets = [Targets(semantic=m) for m in maps]
+    targets = [truth(m, ignore) for m in maps]
     return Batch(torch.zeros(len(maps), 3, height, width), sizes, sizes, targets, [], tuple(str(i) for i in range(len(maps))))
 
 
@@ -61,16 +75,21 @@ def make_case(name, seed, scale=1.0):
     """Two to six classes, one to three images of any size, a stride, the padding of a network, another void value."""
     rng, noise = random.Random(seed), torch.Generator().manual_seed(seed)
     classes, ignore = 2 + seed % 5, rng.choice((255, 200))
-    spec = DataSpec(tuple(ClassInfo(f"c{i}") for i in range(classes)), frozenset({"semantic"}), ignore_index=ignore)
+    spec = DataSpec(tuple(ClassInfo(f"c{i}", is_thing=i % 2 == 0) for i in range(classes)), frozenset({"segments"}), ignore_index=ignore)
     loss = make(weigh(shipped(name), [rng.uniform(0.2, 3.0) for _ in range(classes)]))(spec)
     sizes = [(rng.randint(17, 31), rng.randint(17, 45)) for _ in range(1 + seed % 3)]
     maps = [torch.randint(0, classes, (-(-h // 3), -(-w // 3)), generator=noise) for h, w in sizes]
     maps = [m.repeat_interleave(3, 0).repeat_interleave(3, 1)[:h, :w].clone() for m, (h, w) in zip(maps, sizes, strict=True)]
     height, width = (max(side) for side in zip(*sizes, strict=True))
     stride = (1, 2, 4, 8)[seed % 4]
-    strides = (stride, 2 * stride) if issubclass(loss.accepts, AuxiliaryLogits) else (stride,)
+    strides, channels = (stride,), (classes,)
+    if issubclass(loss.accepts, AuxiliaryLogits):
+        strides, channels = (stride, 2 * stride), (classes, classes)
+    if issubclass(loss.accepts, CenterOffset):
+        strides, channels = (stride,) * 3, (classes, 1, 2)
     extra = rng.randint(0, 1)  # a network pads its input: the map covers more than the images
-    logits = [torch.randn(len(sizes), classes, -(-height // s) + extra, -(-width // s) + extra, generator=noise) * scale for s in strides]
+    shapes = [(len(sizes), c, -(-height // s) + extra, -(-width // s) + extra) for c, s in zip(channels, strides, strict=True)]
+    logits = [torch.randn(shape, generator=noise) * scale for shape in shapes]
     return Case(loss, maps, logits, strides, ignore)
 
 
@@ -125,7 +144,7 @@ def test_all_pixels_ignored_gives_zero_with_zero_gradient(name, seed):
     sums, gradients = case.sums(maps=maps)
     assert all(float(value) == 0 for value in sums.values())
     assert all(gradient.abs().max() == 0 for gradient in gradients)
-    assert all(value == 0 for value in case.loss.count([Targets(semantic=m) for m in maps]).values())
+    assert all(value == 0 for value in counts(case, maps).values())
 
 
 @pytest.mark.parametrize("seed", [1, 2, 4, 5])
@@ -143,7 +162,7 @@ def test_an_image_without_labels_adds_nothing_and_takes_no_gradient(name, seed):
 
 
 def counts(case, maps):
-    return case.loss.count([Targets(semantic=m) for m in maps])
+    return case.loss.count([truth(m, case.ignore) for m in maps])
 
 
 @pytest.mark.parametrize("seed", [1, 2, 4, 5])
