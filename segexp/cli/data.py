@@ -1,4 +1,4 @@
-"""segexp data check|stats|browse [options] [overrides]: the data doctor, the figures of a data set, a look at its samples.
+"""segexp data check|stats|browse|to-panoptic [options] [overrides]: the data doctor, figures, a look at samples, COCO-panoptic.
 
   segexp data check data=camvid                  every split, also a test without labels: broken files, wrong labels, leakage, ...
   segexp data check data=camvid data.split=val   one split only
@@ -16,6 +16,18 @@ What has been read is kept under outputs/.cache and read again only where a file
   data.limit=100 only so many samples of each split
   data.loader.workers=4  processes that read
 
+to-panoptic makes a panoptic set of two folders of masks with the same file names: classes as grey values, and instances as numbers
+(0 none, 1, 2, ...; they may begin anew in each class), or as a folder for each picture with a mask for each object. It writes
+<out>/annotations/panoptic_<split>.json and the PNG of ids beside it, which data=coco_panoptic, and others' tools, read.
+  segexp data to-panoptic --semantic=labels/train --instances=objects/train --classes=sky:0,road:1,car:2 --things=car --out=mine
+  segexp data to-panoptic --instances=cells/val --classes=background,cell --things=cell --out=mine --split=val
+  --classes=<name>:<value>,...  every class with its value in the semantic masks; names alone have 0, 1, ...
+  --things=<name>,...  classes that have objects; all others are stuff
+  --ignore=255   values without a label, one or several: they become void
+  --loose=crowd  pixels of a thing without a number: crowd (a group that no metric counts) | void | object (one object)
+  --images=<folder>  the pictures, whose file names the JSON then has
+  --split=train  train | val | test
+
 exit codes: 0 no error was found, 1 errors were found (check), 2 the command is wrong or the data set isn't there
 """
 
@@ -32,8 +44,8 @@ from typing import Any
 from segexp.cli.arguments import split, valued
 from segexp.errors import ConfigError
 
-USAGE = "segexp data check|stats|browse [options] [overrides]"
-ACTIONS = ("check", "stats", "browse")
+USAGE = "segexp data check|stats|browse|to-panoptic [options] [overrides]"
+ACTIONS = ("check", "stats", "browse", "to-panoptic")
 OPTIONS = {"--show": "check", "--count": "browse", "--class": "browse"}  # those with a value, and whose they are
 EVERY = 10.0  # seconds between two lines of progress where the output is no terminal
 
@@ -42,12 +54,24 @@ def run(arguments: Sequence[str]) -> int:
     """Do what is asked for; 1 where a check finds errors."""
     if given := next((a for a in arguments if a.startswith("--strict=")), None):
         raise ConfigError("--strict takes no value", where=given, fix="--strict")
+    if "to-panoptic" in arguments:
+        return _to_panoptic(arguments)
     options, rest = valued(arguments, list(OPTIONS))
     (named,), overrides, flags = split(rest, positional=1, flags=("--strict",), usage=USAGE)
     action = _action(named)
     _check_options(action, options, flags)
     job = _job(overrides)
     return {"check": _check, "stats": _stats, "browse": _browse}[action](job, options, bool(flags))
+
+
+def _to_panoptic(arguments: Sequence[str]) -> int:
+    from segexp.cli.to_panoptic import OPTIONS, USAGE, run
+
+    options, rest = valued(arguments, OPTIONS)
+    split(rest, positional=1, usage=USAGE)
+    if extra := [argument for argument in rest if argument != "to-panoptic"]:
+        raise ConfigError("to-panoptic takes options only", where=extra[0], fix=USAGE)
+    return run(options)
 
 
 def _action(named: str) -> str:

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segexp.data.labelled import LabelledFiles, ValueTable, fingerprint
+from segexp.data.cityscapes_faults import CityscapesFiles
+from segexp.data.labelled import Annotate, ValueTable, fingerprint
 from segexp.errors import ConfigError, DataError
 from segexp.functional.images import read_labels
+from segexp.functional.segments import to_masks
 from segexp.types import ClassInfo, DataSpec
 
 # (name, label id, thing, colour) in the order of the train ids
@@ -41,7 +43,8 @@ VOID_IDS = tuple(i for i in range(34) if i not in LABEL_IDS)
 TRAIN_IDS = np.array([LABEL_IDS.index(i) if i in LABEL_IDS else 255 for i in range(34)])  # by label id
 INSTANCES = 1000  # an instance's value is label id x 1000 + its number; below, it is a label id alone
 PICTURE = "_leftImg8bit.png"
-ANNOTATIONS = ("semantic", "panoptic")
+ANNOTATIONS = {"semantic": "semantic", "panoptic": "segments", "instances": "masks"}
+WITH_INSTANCES = frozenset(range(24, 34))  # label ids; two of them, caravan and trailer, are void
 
 
 class Cityscapes:
@@ -51,7 +54,8 @@ class Cityscapes:
 
     Args:
         root: the folder that holds `leftImg8bit` and `gtFine`.
-        annotation: `semantic` (a class map), or `panoptic` (segments, from which a class map follows).
+        annotation: `semantic` (a class map), `panoptic` (segments, from which a class map follows), or `instances` (the masks of
+            the 8 classes of things).
     """
 
     splits_known = ("train", "val", "test")
@@ -60,8 +64,9 @@ class Cityscapes:
         if annotation not in ANNOTATIONS:
             raise ConfigError("no such annotation", where=f"data.annotation={annotation}", fix=f"data.annotation={'|'.join(ANNOTATIONS)}")
         self.root, self.annotation = Path(root), annotation
-        classes = tuple(ClassInfo(name, thing, color) for name, _, thing, color in CLASSES)
-        self.spec = DataSpec(classes, frozenset({"segments" if annotation == "panoptic" else "semantic"}), values=LABEL_IDS)
+        shown = [entry for entry in CLASSES if entry[2] or annotation != "instances"]
+        classes = tuple(ClassInfo(name, thing, color) for name, _, thing, color in shown)
+        self.spec = DataSpec(classes, frozenset({ANNOTATIONS[annotation]}), values=tuple(entry[1] for entry in shown))
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -74,7 +79,7 @@ class Cityscapes:
         """`test` where its pictures are there: it can be opened, and has no labels."""
         return ("test",) if any((self.root / "leftImg8bit" / "test").glob(f"*/*{PICTURE}")) else ()
 
-    def open(self, split: str) -> LabelledFiles:
+    def open(self, split: str) -> CityscapesFiles:
         """The pictures of a split in the order of their names; `test` has no labels.
 
         Raises:
@@ -94,12 +99,19 @@ class Cityscapes:
         found = sorted(p.relative_to(folder).as_posix().removesuffix(PICTURE) for p in folder.glob(f"*/*{PICTURE}"))
         if not found and any(folder.glob(f"*{PICTURE}")):
             raise ConfigError("the pictures lie one folder too high", where=str(folder), fix=f"put them into {folder}/<city>/")
-        place, table = partial(self._place, split, self._kind(split, found)), ValueTable(LABEL_IDS, VOID_IDS, self.spec)
+        kind = self._kind(split, found)
+        opened = CityscapesFiles(split, found, partial(self._place, split, kind), self._reader(kind), id=_name)
+        opened.conversion = self.root / "gtFine" / f"cityscapes_panoptic_{split}.json", segments_spec()
+        opened.train_ids, opened.things = TRAIN_IDS, WITH_INSTANCES
+        return opened
+
+    def _reader(self, kind: str | None) -> Annotate:
         if self.annotation == "panoptic":
-            return LabelledFiles(split, found, place, partial(read_segments, spec=self.spec), id=_name)
-        if self._kind(split, found) == "labelTrainIds":
-            table = ValueTable(range(len(CLASSES)), [255], self.spec)
-        return LabelledFiles(split, found, place, table, id=_name)
+            return partial(read_segments, spec=self.spec)
+        if self.annotation == "instances":
+            return read_instances
+        values, void = (range(len(CLASSES)), [255]) if kind == "labelTrainIds" else (LABEL_IDS, VOID_IDS)
+        return ValueTable(values, void, self.spec)
 
     def fingerprint(self) -> str:
         """sha256 of the names and sizes of the files."""
@@ -109,7 +121,7 @@ class Cityscapes:
         """Which of the label files are read: train ids where the first picture has no others; None in a test."""
         if split == "test" or not keys:
             return None
-        if self.annotation == "panoptic":
+        if self.annotation != "semantic":
             return "instanceIds"
         ready = self._place(split, "labelTrainIds", keys[0])[1], self._place(split, "labelIds", keys[0])[1]
         return "labelTrainIds" if ready[0] and ready[0].is_file() and ready[1] and not ready[1].is_file() else "labelIds"
@@ -117,6 +129,26 @@ class Cityscapes:
     def _place(self, split: str, kind: str | None, key: str) -> tuple[Path, Path | None]:
         labels = self.root / "gtFine" / split / f"{key}_gtFine_{kind}.png"
         return self.root / "leftImg8bit" / split / f"{key}{PICTURE}", labels if kind else None
+
+
+def segments_spec() -> DataSpec:
+    """The 19 classes, of segments."""
+    classes = tuple(ClassInfo(name, thing, color) for name, _, thing, color in CLASSES)
+    return DataSpec(classes, frozenset({"segments"}), values=LABEL_IDS)
+
+
+def read_instances(path: Path) -> dict[str, Tensor]:
+    """The things of an `instanceIds` file: `masks` bool [N,H,W]; `labels` int64 [N], 0..7; `crowd` bool [N].
+
+    Raises:
+        DataError: as `read_segments`.
+    """
+    spec = segments_spec()
+    found = read_segments(path, spec)
+    chosen = torch.isin(found["segment_labels"], torch.tensor(spec.thing_ids))  # [S]
+    masks = to_masks(found["segments"], chosen.nonzero().flatten() + 1)
+    labels = torch.searchsorted(torch.tensor(spec.thing_ids), found["segment_labels"][chosen])
+    return {"masks": masks, "labels": labels, "crowd": found["segment_crowd"][chosen]}
 
 
 def read_segments(path: Path, spec: DataSpec) -> dict[str, Tensor]:

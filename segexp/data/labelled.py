@@ -61,6 +61,16 @@ class LabelledFiles:
         """The picture and the label file of a sample."""
         return self.place(self.key(index))
 
+    def labels(self, index: int, path: Path | None, size: tuple[int, ...]) -> dict[str, Any]:
+        """What a sample carries beside its picture.
+
+        Args:
+            index: of the sample.
+            path: of its label file.
+            size: (height, width) of its picture.
+        """
+        return self.annotate(path) if path else {}
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Read one sample.
 
@@ -75,10 +85,10 @@ class LabelledFiles:
         image = read_image(path, self.channels)
         size = tuple(image.shape[-2:])
         sample = {"image": tv_tensors.Image(image), "meta": {"id": self.id(index), "size": size, "path": str(label_path or path)}}
-        for kind, value in (self.annotate(label_path) if label_path else {}).items():
-            if kind in ("semantic", "segments"):
-                if tuple(value.shape) != size:
-                    sizes = f"the image is {size}, its labels are {tuple(value.shape)}"
+        for kind, value in self.labels(index, label_path, size).items():
+            if kind in ("semantic", "segments", "masks"):
+                if tuple(value.shape[-2:]) != size:
+                    sizes = f"the image is {size}, its labels are {tuple(value.shape[-2:])}"
                     raise DataError(sizes, where=f"{path} and {label_path}", fix="make the sizes equal")
                 value = tv_tensors.Mask(value)
             sample[kind] = value

@@ -17,6 +17,7 @@ from segexp.types import DataSpec
 SHOWN = 8  # paths of one finding
 ENOUGH = 100  # labelled samples of train; in fewer, a rare class may be missing by chance
 CHANCE = 0.01  # ... as it may be in any number, if a split at random would miss it more often than this
+FEW_CLASSES = 20  # of more, some are rarer, and one of them is missing by chance more often: both limits grow alike
 PARTS = ("train", "val", "test")
 
 
@@ -61,6 +62,8 @@ def classes(scans: Sequence[Scan], data: DataSpec) -> Iterator[Finding]:
     train = next((scan for scan in scans if scan.name == "train"), None)
     if train is None or not train.rows["labelled"].any():
         return
+    many = max(1.0, data.num_classes / FEW_CLASSES)
+    enough, chance = ENOUGH * many, CHANCE / many
     number, others = int(train.rows["labelled"].sum()), [scan for scan in scans if apart("train", scan.name)]
     seen = (train.rows["pixels"] > 0).sum(0)
     elsewhere = np.array([(scan.rows["pixels"] > 0).sum(0) for scan in others]).reshape(len(others), data.num_classes)
@@ -68,10 +71,10 @@ def classes(scans: Sequence[Scan], data: DataSpec) -> Iterator[Finding]:
         where = [(scan.name, int(n)) for scan, n in zip(others, elsewhere[:, i], strict=True) if n]
         if where:
             total = sum(int(scan.rows["labelled"].sum()) for scan in others)
-            if number >= ENOUGH or _by_chance(sum(n for _, n in where), total, number) < CHANCE:
+            if number >= enough or _by_chance(sum(n for _, n in where), total, number) < chance:
                 text = ", ".join(f"in {n} samples of {name}" for name, n in where)
                 yield Finding("untrained-class", f"class {i} ({data.names[i]}) is {text}, and in none of train's {number}")
-        elif number >= ENOUGH:
+        elif number >= enough:
             yield Finding("unseen-class", f"class {i} ({data.names[i]}) has no pixel in any of train's {number} samples")
 
 

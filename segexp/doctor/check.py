@@ -69,6 +69,7 @@ def check(
         raise ConfigError("the data set has no split", where=str(root or type(dataset).__name__), fix="see the layout that it needs")
     root = Path(root) if root is not None else None
     findings = [found for name in names if root for found in folders.lists(root, name)]
+    findings += [Finding(*fault) for fault in (dataset.file_faults() if hasattr(dataset, "file_faults") else ())]
     scans: list[Scan] = []
     for name in names:
         try:
@@ -92,6 +93,8 @@ def check(
 def _of_split(found: Scan, root: Path | None, crop: tuple[int, int] | None) -> Iterator[Finding]:
     if not len(found.rows):
         yield Finding("empty-split", f"the split {found.name} has no sample", (str(root),) if root else ())
+    if hasattr(found.split, "file_faults"):
+        yield from (Finding(*fault) for fault in found.split.file_faults())
     yield from across.copies(found)
     if root and hasattr(found.split, "paths"):
         yield from folders.outside(found.split, root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +71,25 @@ class Examiner(Dataset):
             return facts, [Finding("list-broken", error.what, (error.where,) if error.where else (), fix=error.fix)]
         heads = header(picture), header(labels)
         try:
-            sample = self.split[index]
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", r"image .*, segment ", UserWarning)  # it becomes a finding
+                sample = self.split[index]
             error = None if sample["image"].shape[0] == self.data.in_channels else self._channels(sample["image"].shape[0])
         except Exception as failure:  # a plugin's data set may fail in any way
             error = known(failure)
-        findings = _header_findings(picture, labels, heads, self.data)
+        findings, own = _header_findings(picture, labels, heads, self.data), self._own(index)
         if error is not None:
-            return facts, diagnosed(picture, labels, heads, error, findings)
-        return facts, findings + self._look(facts, sample, picture, labels, heads)
+            if any(finding.what in error.what for finding in own) and not faulty(picture, labels):
+                return facts, findings + own
+            return facts, diagnosed(picture, labels, heads, error, findings) + own
+        return facts, findings + own + self._look(facts, sample, picture, labels, heads)
+
+    def _own(self, index: int) -> list[Finding]:
+        """What the split itself knows to be wrong with a sample."""
+        try:
+            return [Finding(*fault) for fault in self.split.faults(index)] if hasattr(self.split, "faults") else []
+        except SegexpError as error:
+            return [Finding("refused", error.what, (error.where,) if error.where else (), fix=error.fix)]
 
     def _channels(self, got: int) -> SegexpError:
         return SegexpError(f"the picture has {got} channels, the data set {self.data.in_channels}", fix="mend the data set")
@@ -94,9 +106,11 @@ class Examiner(Dataset):
         if strange:
             return [*findings, Finding("label-value", strange, about[-1:])]
         facts["read"] = True
-        if facts["labelled"] and not facts["pixels"].any():
+        objects = {"masks", "boxes"} & set(sample) and semantic is None  # a picture without any is a sample all the same
+        if facts["labelled"] and not facts["pixels"].any() and not objects:
             findings.append(Finding("all-ignored", "no pixel has a class", about[-1:]))
-        plain = heads[1] is not None and not heads[1].colors and heads[1].frames == 1
+        ids = "segments" in sample and heads[1] is not None and heads[1].mode == "P"  # segment ids that were given a palette
+        plain = heads[1] is not None and not heads[1].colors and heads[1].frames == 1 and not ids
         if labels is not None and semantic is not None and plain:
             findings += _label_findings(labels, semantic.numpy(), data)
         return findings
@@ -174,6 +188,12 @@ def _label_findings(path: Path, semantic: np.ndarray, data: DataSpec) -> list[Fi
     return [*found, other] if other else found
 
 
+def faulty(picture: Path | None, labels: Path | None) -> list[Finding]:
+    """Why the files of a sample can't be read."""
+    files = ((picture, "image"), (labels, "labels"))
+    return [found for path, role in files if path is not None and (found := fault(path, role))]
+
+
 def diagnosed(picture: Path | None, labels: Path | None, heads: tuple, error: SegexpError, seen: list[Finding]) -> list[Finding]:
     """Why the data set refused a sample: what its files tell, else what it says itself.
 
@@ -187,7 +207,7 @@ def diagnosed(picture: Path | None, labels: Path | None, heads: tuple, error: Se
         `seen` and what explains the error; the size of a file that can't be decoded says nothing.
     """
     files = [(path, role) for path, role in ((picture, "image"), (labels, "labels")) if path is not None]
-    if faults := [found for path, role in files if (found := fault(path, role))]:
+    if faults := faulty(picture, labels):
         return [finding for finding in seen if finding.kind != "size-mismatch"] + faults
     if any(finding.kind in EXPLAINING for finding in seen):
         return seen

@@ -13,7 +13,10 @@ import numpy as np
 
 from segexp.doctor.hashes import digest
 
-READERS = ("examine.py", "hashes.py", "headers.py", "labels.py")  # a change of what is kept of a sample makes all of it void
+READERS = (  # a change of what is kept of a sample makes all of it void
+    *("doctor/examine.py", "doctor/hashes.py", "doctor/headers.py", "doctor/labels.py"),
+    *("data/panoptic_faults.py", "data/cityscapes_faults.py", "data/coco_splits.py"),
+)
 DEEPEST = 6  # levels of objects within a data set that are looked into
 
 
@@ -26,7 +29,8 @@ def signature(dataset: Any) -> str:
         source = inspect.getsource(type(dataset))
     except (OSError, TypeError):  # made in a console
         source = ""
-    ours = b"".join(Path(__file__).with_name(name).read_bytes() for name in READERS)
+    package = Path(__file__).parents[1]
+    ours = b"".join((package / name).read_bytes() for name in READERS)
     text = f"{metadata.version('segexp')} {source} {_plain(dataset, DEEPEST)}"
     return hashlib.blake2b(ours + text.encode(), digest_size=8).hexdigest()
 
@@ -51,6 +55,8 @@ def _plain(value: Any, depth: int) -> str:
 class Stamps:
     """A number for each sample of a split that changes when its files do.
 
+    A split may also have `related(index)`, other files that count, and `content(index)`, what a list of it says of the sample.
+
     Args:
         dataset: of whose fingerprint the samples depend that have no files; without one they can't be told apart.
         split: what its `open` returned.
@@ -68,7 +74,9 @@ class Stamps:
             return digest(f"{self.content} {self.name} {index}".encode()) if self.content else 0
         try:
             own = self.split.id(index).removeprefix(f"{self.name}/")  # several samples may share a file, several splits a sample
-            return digest(" ".join([own, *map(_state, self.split.paths(index))]).encode())
+            also = self.split.related(index) if hasattr(self.split, "related") else ()
+            content = digest(self.split.content(index)) if hasattr(self.split, "content") else ""
+            return digest(" ".join([own, *map(_state, (*self.split.paths(index), *also)), str(content)]).encode())
         except Exception:  # a line that can't be read: the sample says so when it is
             return 0
 

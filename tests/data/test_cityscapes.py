@@ -146,3 +146,23 @@ def test_real_pictures():
             assert np.array_equal(semantic.numpy(), np.asarray(Image.open(ready)))
             assert torch.equal(derive(segments[i], {"semantic"}, panoptic.spec).semantic, semantic)
     assert len(CLASSES) == 19
+
+
+def test_instances_are_the_things(root):
+    data = Cityscapes(root=str(root), annotation="instances")
+    assert data.spec.names == ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
+    assert data.spec.values == (24, 25, 26, 27, 28, 31, 32, 33)
+    assert data.spec.provides == {"masks"}
+    sample = data.open("val")[0]
+    assert sample["labels"].tolist() == [2, 2, 2]
+    assert sample["crowd"].tolist() == [True, False, False]
+    assert sample["masks"].flatten(1).sum(1).tolist() == [3, 6, 4]
+    assert bool(sample["masks"][2, 2:4, 7:9].all())
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared data (SEGEXP_SHARED or ../shared)")
+def test_real_instances_are_those_of_the_segments():
+    panoptic, instances = (Cityscapes(root=str(SHARED), annotation=kind) for kind in ("panoptic", "instances"))
+    first, second = derive(panoptic.open("val")[2], {"masks"}, panoptic.spec), instances.open("val")[2]
+    assert torch.equal(first.masks, torch.as_tensor(second["masks"]))
+    assert [panoptic.spec.names[i] for i in first.labels.tolist()] == [instances.spec.names[i] for i in second["labels"].tolist()]
