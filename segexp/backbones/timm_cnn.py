@@ -33,7 +33,8 @@ class TimmCNN(nn.Module):
         layout: where published code departs from timm's networks; null: timm's own. Of ResNets: a block of three convolutions
             has its stride in the 3x3 (`v1.5`) or in the first 1x1, and the pool of the stem rounds sizes up (`caffe`). Of
             MobileNetV2: a block pads before its first convolution, the stem not at all (`pad_first`; there is no c1 then).
-            Of aligned Xceptions: levels are tapped before the ReLU of the convolution that follows (`tap_first`).
+            Of aligned Xceptions: c1 to c3 are tapped before the ReLU of the convolution that follows, and c4 a block
+            earlier (`tap_first`). Of HRNets: levels are the branches as they are, not widened for a classifier (`branches`).
         weights: `null` (random), `hub` (timm's pretrained weights, downloaded), a file, or `run:<directory or id>`.
             Read by `segexp.build`, after the chain was checked.
         drop_path: stochastic depth, for networks that have it.
@@ -106,7 +107,7 @@ def _create(name: str, in_channels: int, drop_path: float, stem: str | None, con
     require_name(name, timm.list_models(), library="timm")
     options: dict[str, Any] = ({"drop_path_rate": drop_path} if drop_path else {}) | stem_of(name, stem)
     try:
-        net: Any = timm.create_model(name, pretrained=False, features_only=True, in_chans=in_channels, **options)
+        net = conventions.create(name, pretrained=False, in_chans=in_channels, **options)
     except (AssertionError, TypeError, NotImplementedError, AttributeError, RuntimeError, ValueError) as error:
         raise ConfigError(
             f"{name} can't be built as a backbone ({str(error)[:120] or type(error).__name__})",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
-
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from segexp.errors import ConfigError
 from segexp.functional.imports import without
@@ -33,10 +31,15 @@ def _nothing(net: Any) -> None:
     pass
 
 
+def _features(name: str, **options: Any) -> Any:
+    return timm.create_model(name, features_only=True, **options)
+
+
 class Layout(NamedTuple):
-    """A convention: of which networks, what it changes before and after they are dilated, and the levels whose cells don't fit the grid."""
+    """A convention: whose it is, how they are made, what changes before and after they are dilated, and levels that don't fit the grid."""
 
     networks: Networks
+    create: Callable[..., Any] = _features
     before: Callable[[Any], None] = _nothing
     after: Callable[[Any], None] = _nothing
     lacks: tuple[str, ...] = ()
@@ -92,29 +95,29 @@ def _pad_first(net: Any) -> None:
         block.conv_pw.padding, block.conv_dw.padding = block.conv_dw.padding, (0, 0)
 
 
-def _tap_first(net: Any) -> None:
-    """The ReLU at which a block's level is tapped moves into the convolution behind it."""
-    for level in net.feature_info.get_dicts()[:-1]:
-        stack = net.get_submodule(level["module"].replace(".", "_", 1).rpartition(".")[0])
-        stack.act3.forward = _same
-        stack.conv3.register_forward_pre_hook(_rectified)
-
-
-def _same(x: Tensor) -> Tensor:
-    return x
-
-
-def _rectified(module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-    return F.relu(inputs[0])
+def _tapped_first(name: str, **options: Any) -> Any:
+    """Levels c1 to c3 before the ReLU at which timm taps a block, c4 before the block."""
+    whole: Any = timm.create_model(name, **options)
+    *shallow, fourth, _ = whole.feature_info
+    for level in shallow:
+        block = level["module"].rpartition(".")[0]
+        whole.get_submodule(f"{block}.act3").inplace = False
+        level["module"] = f"{block}.conv2"
+    number = int(fourth["module"].split(".")[1]) - 1
+    fourth |= {"module": f"blocks.{number}", "num_chs": whole.blocks[number].out_channels}
+    return timm.models.FeatureHookNet(whole, out_indices=tuple(range(len(whole.feature_info))), flatten_sequential=True)
 
 
 RESNETS = Networks("ResNet", "resnet50", lambda name: timm.models.model_entrypoint(name).__module__ == "timm.models.resnet")
 MOBILE = Networks("MobileNetV2", "mobilenet_v2", lambda name: name.startswith("mobilenetv2_"))
 ALIGNED = Networks("aligned Xception", "xception65", lambda name: name in ("xception41", "xception65", "xception71"))
 
+BRANCHED = Networks("HRNet", "timm backbone.name=hrnet_w48", lambda name: name.startswith("hrnet_"))
+
 LAYOUTS = {
     "v1.5": Layout(RESNETS),
     "caffe": Layout(RESNETS, before=_stride_first, after=_round_up),
     "pad_first": Layout(MOBILE, after=_pad_first, lacks=("c1",)),
-    "tap_first": Layout(ALIGNED, after=_tap_first),
+    "tap_first": Layout(ALIGNED, create=_tapped_first),
+    "branches": Layout(BRANCHED, create=partial(_features, feature_location="")),
 }

@@ -16,7 +16,7 @@ from segexp.weights.looks import looks_like
 from segexp.weights.schemes import BODY, OURS, SCHEMES, Scheme, detect, scheme_named
 
 FIRST_CONVOLUTION = (f"{BODY}conv1.weight", "conv1.weight")  # of a whole model, of a backbone
-LOW_LEVEL, ASPP_OUTPUT, FIRST_FUSED = "decoder.stages.0.reduce.0.weight", "decoder.aspp.project.0.0.weight", "decoder.stages.0.fuse.0."
+LOW_LEVEL = ".reduce.0.weight"  # of the stages of a DeepLabv3+ decoder
 COUNTER = "num_batches_tracked"  # of BatchNorm: plays no part in what a model computes, and older files lack it
 
 
@@ -131,11 +131,16 @@ def _of_rgb(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _in_our_order(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights that read a concatenation of low and high, for one of high and low: the first convolution of the decoder's fusion."""
-    if LOW_LEVEL not in state:
-        return dict(state)
-    low, total = len(state[LOW_LEVEL]), len(state[LOW_LEVEL]) + len(state[ASPP_OUTPUT])
-    return {name: _rolled(value, low, total) if name.startswith(FIRST_FUSED) else value for name, value in state.items()}
+    """The weights that read a concatenation of low and high, for one of high and low: the first convolution of each fusion."""
+    ordered = dict(state)
+    for name, value in state.items():
+        stage, found, _ = name.partition(LOW_LEVEL)
+        if not found:
+            continue
+        first = state[f"{stage}.fuse.0.0.weight"]  # dense [out,in,k,k], or depthwise [in,1,k,k]
+        low, total = len(value), first.shape[0 if first.shape[1] == 1 else 1]
+        ordered |= {key: _rolled(x, low, total) for key, x in state.items() if key.startswith(f"{stage}.fuse.0.")}
+    return ordered
 
 
 def _rolled(value: Tensor, low: int, total: int) -> Tensor:

@@ -133,8 +133,8 @@ def _kaz(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]]
 
 
 def _bow(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:
-    if any("instance" in name for name in state):
-        return None
+    if any(name.startswith("decoder.instance_decoder.") for name in state):
+        return _bow_panoptic(state)
     pool = ["decoder.pool_norm=false", "backbone.output_stride=16"]
     if any(".project.0.weight" in name and ".aspp." not in name for name in state):
         keys = ["decoder.separable=two_norms", "decoder.aspp_separable=false", "decoder.align_corners=true"]
@@ -142,7 +142,34 @@ def _bow(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]]
     return "DeepLabv3", ["model=deeplabv3", *pool]
 
 
+def _both(**keys: str) -> list[str]:
+    """Overrides of both decoders of a panoptic model."""
+    return [f"decoder.parts.{part}.{key}={value}" for part in ("semantic", "instance") for key, value in keys.items()]
+
+
+def _bow_panoptic(state: Mapping[str, Tensor]) -> tuple[str, list[str]]:
+    keys = ["model=panoptic_deeplab", "head.align_corners=true", *_both(align_corners="true", pool_norm="false")]
+    width = len(state["decoder.instance_head.classifier.center.1.weight"][0])
+    keys += [f"head.instance_width={width}"] if width != 32 else []
+    if "decoder.semantic_decoder.project.2.0.weight" not in state:
+        return "Panoptic-DeepLab", [*keys, "backbone.output_stride=16"]
+    for part, low_width in (("semantic", "[128,64,32]"), ("instance", "[64,32,16]")):
+        keys += [f"decoder.parts.{part}.low=[c4,c3,c2]", f"decoder.parts.{part}.low_width={low_width}"]
+    return "Panoptic-DeepLab with three shallow levels", [*keys, "backbone.output_stride=32"]
+
+
+def _d2_panoptic(state: Mapping[str, Tensor]) -> tuple[str, list[str]]:
+    keys = ["model=panoptic_deeplab", "backbone.output_stride=16", "backbone.first_block_dilation=full", *_both(pool_norm="bias")]
+    keys += ["decoder.parts.instance.low_width=[64,32]"]
+    if any(".fuse_conv.depthwise." in name for name in state):
+        return "Panoptic-DeepLab with separable convolutions", [*keys, *_both(aspp_separable="null"), "head.center_dense=true"]
+    dense = _both(separable="false", aspp_separable="null", fuse_convs="2", fuse_kernel="3")
+    return "Panoptic-DeepLab", [*keys, *dense, "head.separable=false", "head.kernel=3", "head.convs=2"]
+
+
 def _d2(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:
+    if any(name.startswith("ins_embed_head.") for name in state):
+        return _d2_panoptic(state)
     keys = ["decoder.pool_norm=bias", "backbone.output_stride=16", "backbone.first_block_dilation=full", MULTI_GRID]
     if any(".fuse_conv.depthwise." in name for name in state):
         separable = ["decoder.separable=two_norms", "decoder.fuse_convs=1", "decoder.fuse_kernel=5"]

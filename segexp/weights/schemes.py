@@ -80,15 +80,15 @@ def _pair(theirs: str, conv: str, norm: str, *, parts: tuple[str, str]) -> tuple
     return _to(rf"{theirs}{parts[0]}\.@", conv), _to(rf"{theirs}{parts[1]}\.@", norm)
 
 
-def _aspp(theirs: str, *, pool: str = r"convs\.4\.#") -> tuple[Rule, ...]:
+def _aspp(theirs: str, *, pool: str = r"convs\.4\.#", ours: str = "decoder") -> tuple[Rule, ...]:
     """The pyramid in torchvision's form; a separable branch is `0.body.#` or `0.#`, and its norm comes one place later with us."""
-    ours = "decoder.aspp.branches.<1>"
+    branch = f"{ours}.aspp.branches.<1>"
     return (
-        _to(rf"{theirs}\.{pool}\.@", "decoder.aspp.pool.project.<1-1>"),
-        _to(rf"{theirs}\.convs\.#\.0\.(?:body\.)?#\.@", f"{ours}.<2>"),
-        _to(rf"{theirs}\.convs\.#\.0\.@", f"{ours}.0"),
-        _to(rf"{theirs}\.convs\.#\.1\.@", f"{ours}.2", f"{ours}.1"),
-        _to(rf"{theirs}\.project\.#\.@", "decoder.aspp.project.0.<1>"),
+        _to(rf"{theirs}\.{pool}\.@", f"{ours}.aspp.pool.project.<1-1>"),
+        _to(rf"{theirs}\.convs\.#\.0\.(?:body\.)?#\.@", f"{branch}.<2>"),
+        _to(rf"{theirs}\.convs\.#\.0\.@", f"{branch}.0"),
+        _to(rf"{theirs}\.convs\.#\.1\.@", f"{branch}.2", f"{branch}.1"),
+        _to(rf"{theirs}\.project\.#\.@", f"{ours}.aspp.project.0.<1>"),
     )
 
 
@@ -177,27 +177,75 @@ KAZ = Scheme(
     bgr=True,
 )
 
+
+def _bow_separable(theirs: str, ours: str) -> tuple[Rule, ...]:
+    """A depthwise and a pointwise convolution, each with its norm."""
+    depthwise = _to(rf"{theirs}\.0\.0\.@", f"{ours}.0"), _to(rf"{theirs}\.0\.1\.@", f"{ours}.1")
+    return *depthwise, _to(rf"{theirs}\.1\.@", f"{ours}.3"), _to(rf"{theirs}\.2\.@", f"{ours}.4")
+
+
+def _bow_decoder(part: str) -> tuple[Rule, ...]:
+    """One of the two decoders of a panoptic network."""
+    theirs, ours = rf"decoder\.{part}_decoder", f"decoder.parts.{part}"
+    return (
+        *_aspp(rf"{theirs}\.aspp", pool=_BOW_POOL, ours=ours),
+        _to(rf"{theirs}\.project\.#\.#\.@", f"{ours}.stages.<1>.reduce.<2>"),
+        *_bow_separable(rf"{theirs}\.fuse\.#\.0", f"{ours}.stages.<1>.fuse.0"),
+    )
+
+
+_BOW_POOL = r"convs\.4\.aspp_pooling\.#"
+_BOW_HEAD = r"decoder\.(?:semantic|instance)_head\.classifier\.(semantic|center|offset)"
 BOW = Scheme(
     "bow",
     "the Panoptic-DeepLab port with decoder.semantic_decoder",
     (r"decoder\.(?:semantic_decoder\.)?aspp\.convs\.4\.aspp_pooling\.1\.weight",),
     (
         (r"backbone\.(.*)", (f"{BODY}<1>",)),
-        *_aspp(r"decoder\.(?:semantic_decoder\.)?aspp", pool=r"convs\.4\.aspp_pooling\.#"),
-        _to(r"decoder\.(?:semantic_decoder\.)?project\.(?:0\.)?#\.@", "decoder.stages.0.reduce.<1>"),
-        _to(r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?0\.0\.@", "decoder.stages.0.fuse.<1>.0"),
-        _to(r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?0\.1\.@", "decoder.stages.0.fuse.<1>.1"),
-        _to(r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?1\.@", "decoder.stages.0.fuse.<1>.3"),
-        _to(r"decoder\.(?:semantic_decoder\.)?fuse\.#\.(?:0\.)?2\.@", "decoder.stages.0.fuse.<1>.4"),
+        *_bow_decoder("semantic"),
+        *_bow_decoder("instance"),
+        *_bow_separable(rf"{_BOW_HEAD}\.0\.0", "head.<1>.0"),
+        _to(rf"{_BOW_HEAD}\.1\.@", "head.<1>.1"),
+        *_aspp(r"decoder\.aspp", pool=_BOW_POOL),
+        _to(r"decoder\.project\.#\.@", "decoder.stages.0.reduce.<1>"),
+        *_bow_separable(r"decoder\.fuse\.#", "decoder.stages.0.fuse.<1>"),
         _to(r"decoder\.classifier\.0\.@", "decoder.refine.0"),
         _to(r"decoder\.classifier\.1\.@", "decoder.refine.1"),
         _to(r"decoder\.classifier\.(?:3\.)?@", *_LOGITS),
     ),
 )
 
+
 _STEM = f"{BODY}conv1"  # three convolutions, `conv1.0`, `conv1.3`, `conv1.6` with norms between, or one
 _d2 = partial(_pair, parts=("", r"\.norm"))
-_D2_ASPP = r"sem_seg_head\.(?:aspp|decoder\.res5\.project_conv)"
+
+
+def _d2_separable(theirs: str, *ours: str) -> tuple[Rule, ...]:
+    """A depthwise and a pointwise convolution, each with its norm."""
+    places = [(rf"{theirs}\.{part}{norm}\.@", i) for i, (part, norm) in _D2_SEPARABLE.items()]
+    return tuple(_to(name, *(f"{place}.{i}" for place in ours)) for name, i in places)
+
+
+def _d2_decoder(theirs: str, *ours: str) -> tuple[Rule, ...]:
+    """A decoder, which may be the only one or one of the two of a panoptic network; res2 is the last of its stages."""
+    levels = {"res3": [f"{place}.stages.0" for place in ours], "res2": [f"{place}.stages.{i}" for place in ours for i in (1, 0)]}
+    rules: list[Rule] = []
+    for level, stages in levels.items():
+        name = rf"{theirs}\.decoder\.{level}"
+        for part, inner in (("project_conv", "reduce"), (r"fuse_conv\.#", "fuse.<1>")):
+            for norm, i in (("", 0), (r"\.norm", 1)):
+                rules.append(_to(rf"{name}\.{part}{norm}\.@", *(f"{stage}.{inner}.{i}" for stage in stages)))
+        rules += _d2_separable(rf"{name}\.fuse_conv", *(f"{stage}.fuse.0" for stage in stages))
+    aspp, pyramids = rf"{theirs}\.(?:aspp|decoder\.res5\.project_conv)", [f"{place}.aspp" for place in ours]
+    rules.append(_to(rf"{aspp}\.convs\.4\.1\.@", *(f"{place}.pool.project.0" for place in pyramids)))
+    rules += _d2_separable(rf"{aspp}\.convs\.#", *(f"{place}.branches.<1>" for place in pyramids))
+    for norm, i in (("", 0), (r"\.norm", 1)):
+        rules.append(_to(rf"{aspp}\.convs\.#{norm}\.@", *(f"{place}.branches.<1>.{i}" for place in pyramids)))
+        rules.append(_to(rf"{aspp}\.project{norm}\.@", *(f"{place}.project.0.{i}" for place in pyramids)))
+    return tuple(rules)
+
+
+_D2_SEPARABLE = {0: ("depthwise", ""), 1: ("depthwise", r"\.norm"), 3: ("pointwise", ""), 4: ("pointwise", r"\.norm")}
 D2 = Scheme(
     "d2",
     "Detectron2",
@@ -209,16 +257,14 @@ D2 = Scheme(
         *_d2(r"backbone\.stem\.conv3", f"{_STEM}.6", f"{BODY}bn1"),
         *_d2(r"backbone\.res#\.#\.conv#", f"{BODY}layer<1-1>.<2>.conv<3>", f"{BODY}layer<1-1>.<2>.bn<3>"),
         *_d2(r"backbone\.res#\.#\.shortcut", f"{BODY}layer<1-1>.<2>.downsample.0", f"{BODY}layer<1-1>.<2>.downsample.1"),
-        _to(rf"{_D2_ASPP}\.convs\.4\.1\.@", "decoder.aspp.pool.project.0"),
-        *_d2(rf"{_D2_ASPP}\.convs\.#\.depthwise", "decoder.aspp.branches.<1>.0", "decoder.aspp.branches.<1>.1"),
-        *_d2(rf"{_D2_ASPP}\.convs\.#\.pointwise", "decoder.aspp.branches.<1>.3", "decoder.aspp.branches.<1>.4"),
-        *_d2(rf"{_D2_ASPP}\.convs\.#", "decoder.aspp.branches.<1>.0", "decoder.aspp.branches.<1>.1"),
-        *_d2(rf"{_D2_ASPP}\.project", "decoder.aspp.project.0.0", "decoder.aspp.project.0.1"),
-        *_d2(r"sem_seg_head\.decoder\.res[23]\.project_conv", "decoder.stages.0.reduce.0", "decoder.stages.0.reduce.1"),
-        *_d2(r"sem_seg_head\.decoder\.res[23]\.fuse_conv\.depthwise", "decoder.stages.0.fuse.0.0", "decoder.stages.0.fuse.0.1"),
-        *_d2(r"sem_seg_head\.decoder\.res[23]\.fuse_conv\.pointwise", "decoder.stages.0.fuse.0.3", "decoder.stages.0.fuse.0.4"),
-        *_d2(r"sem_seg_head\.decoder\.res[23]\.fuse_conv\.#", "decoder.stages.0.fuse.<1>.0", "decoder.stages.0.fuse.<1>.1"),
-        _to(r"sem_seg_head\.predictor\.@", *_LOGITS),
+        *_d2_decoder("sem_seg_head", "decoder.parts.semantic", "decoder"),
+        *_d2_decoder("ins_embed_head", "decoder.parts.instance"),
+        *_d2(r"sem_seg_head\.head\.#", "head.semantic.<1>.0", "head.semantic.<1>.1"),
+        *_d2_separable(r"sem_seg_head\.head", "head.semantic.0"),
+        *_d2(r"ins_embed_head\.(center|offset)_head\.#", "head.<1>.<2>.0", "head.<1>.<2>.1"),
+        *_d2_separable(r"ins_embed_head\.(center|offset)_head", "head.<1>.0"),
+        _to(r"ins_embed_head\.(center|offset)_predictor\.@", "head.<1>.2", "head.<1>.1"),
+        _to(r"sem_seg_head\.predictor\.@", *_LOGITS, "head.semantic.2", "head.semantic.1"),
     ),
     low_first=True,
 )

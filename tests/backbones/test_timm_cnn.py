@@ -206,6 +206,7 @@ def test_levels_tapped_first_are_those_before_the_relu():
     with torch.no_grad():
         after, before = (net(images) for net in nets)
     assert (before["c2"] < 0).any()
-    for name in ("c1", "c2", "c3", "c4"):
+    assert before["c4"].shape == (1, 728, 4, 6)  # of the middle blocks, not of the last but one: 1024 channels
+    for name in ("c1", "c2", "c3"):
         assert torch.equal(before[name].relu(), after[name])
     assert torch.equal(before["c5"], after["c5"])

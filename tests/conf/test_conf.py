@@ -17,6 +17,10 @@ LATE = {
     "backbone=torchvision": ["backbone.name=resnet18"],
     "backbone=smp": ["backbone.name=resnet18"],
     "loss=auxiliary": ["head=semantic_aux"],
+    **{f"metrics={name}": ["model=panoptic_deeplab"] for name in ("panoptic", "boundary_panoptic", "instance")},
+    **{f"{group}=center_offset": ["model=panoptic_deeplab"] for group in ("head", "loss")},
+    "postprocess=center_grouping": ["model=panoptic_deeplab"],
+    "data=coco_panoptic": ["data.root=nowhere", "data.classes=[{id: 1, name: a, isthing: 1}, {id: 2, name: b}]"],
     "data=folder": ["data.root=nowhere", "data.classes={a: 0, b: 1}"],
     **{f"backbone={name}": ["decoder.low=c2"] for name in ("convnext_atto", "convnext_tiny", "mit_b0", "vit_tiny")},  # without c1
 }

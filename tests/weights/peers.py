@@ -1,5 +1,7 @@
 """Networks of other projects with random weights, and how far ours are from them after an import."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -30,9 +32,10 @@ def randomised(net, seed=0):
 
 
 def ours(overrides):
-    """Our model of a config, in eval mode, for the 21 classes of VOC."""
+    """Our model of a config, in eval mode, for the 21 classes of VOC, as if it had segments."""
     config = compose("train", ["data=voc", *overrides])
-    return chain(open_dataset(config).spec, **stages(config)).model.eval()
+    spec = replace(open_dataset(config).spec, provides=frozenset({"segments"}))
+    return chain(spec, **stages(config)).model.eval()
 
 
 def imported(net, overrides, folder, scheme="auto", wrap=dict):

@@ -56,9 +56,14 @@ class Trunk(nn.Module):
                 self.add_module(name, part)
 
     def forward(self, x):
+        (_, low), x = self.levels(x)
+        return low, x
+
+    def levels(self, x):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         low = self.layer1(x)
-        return low, self.layer4(self.layer3(self.layer2(low)))
+        middle = self.layer2(low)
+        return (middle, low), self.layer4(self.layer3(middle))
 
 
 # -------------------------------------------------------------------------------------------------- VF
@@ -250,8 +255,8 @@ class BowPool(nn.Module):
         return self.aspp_pooling(x)
 
 
-def bow_separable(inputs, outputs):
-    depthwise = nn.Sequential(conv(inputs, inputs, 3, groups=inputs), nn.BatchNorm2d(inputs), nn.ReLU())
+def bow_separable(inputs, outputs, kernel=3):
+    depthwise = nn.Sequential(conv(inputs, inputs, kernel, groups=inputs), nn.BatchNorm2d(inputs), nn.ReLU())
     return nn.Sequential(depthwise, conv(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU())
 
 
@@ -375,10 +380,15 @@ class D2Trunk(nn.Module):
             inputs = 4 * width
 
     def forward(self, x):
+        (_, low), x = self.levels(x)
+        return low, x
+
+    def levels(self, x):
         for part in self.stem.children():
             x = part(x)
         low = self.res2(F.max_pool2d(x, 3, 2, 1))
-        return low, self.res5(self.res4(self.res3(low)))
+        middle = self.res3(low)
+        return (middle, low), self.res5(self.res4(middle))
 
 
 class D2Separable(nn.Module):

@@ -9,6 +9,7 @@ from segexp.build import load_backbone
 from segexp.errors import ConfigError, WeightsError
 from segexp.weights.looks import KAZ_PIXELS, looks_like
 from segexp.weights.schemes import SCHEMES
+from tests.weights.panoptic_references import BowPanoptic, D2Panoptic
 from tests.weights.parity import ODD, TORCHVISION, WIDE, smp_rows, torchvision_rows
 from tests.weights.peers import CLASSES, difference, imported, logits, normalised, ours, peer_logits, randomised
 from tests.weights.references import D2, VF3, AlignedXception, Bow, Kaz, Multi, VFMobile, VFPlus, block, separable
@@ -88,6 +89,51 @@ def test_ports_that_are_known_by_their_names(tmp_path, name):
     with torch.no_grad():
         expected = net(x.flip(1) if scheme == "kaz" else x)  # which reads blue, green, red
     assert difference(logits(model, x).logits, expected) <= 1
+
+
+BOTH = [f"decoder.parts.{part}" for part in ("semantic", "instance")]
+PANOPTIC = ("model=panoptic_deeplab", *TINY, OS16)
+D2_PANOPTIC = (
+    *PANOPTIC,
+    "backbone.stem=beta",
+    FULL,
+    GRID,
+    "decoder.parts.instance.low_width=[64,32]",
+    *(f"{p}.pool_norm=bias" for p in BOTH),
+)
+D2_DENSE = {"separable": "false", "aspp_separable": "null", "fuse_convs": 2, "fuse_kernel": 3}
+PANOPTIC_PORTS = {
+    "bow": (lambda: BowPanoptic(CLASSES), (*PANOPTIC, *(f"{p}.{key}" for p in BOTH for key in ("pool_norm=false", "align_corners=true")))),
+    "d2 separable": (
+        lambda: D2Panoptic(CLASSES, True),
+        (*D2_PANOPTIC, *(f"{p}.aspp_separable=null" for p in BOTH), "head.center_dense=true"),
+    ),
+    "d2 dense": (
+        lambda: D2Panoptic(CLASSES, False),
+        (
+            *D2_PANOPTIC,
+            *(f"{p}.{k}={v}" for p in BOTH for k, v in D2_DENSE.items()),
+            "head.separable=false",
+            "head.kernel=3",
+            "head.convs=2",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PANOPTIC_PORTS)
+def test_panoptic_ports(tmp_path, name):
+    make, overrides = PANOPTIC_PORTS[name]
+    net = randomised(make())
+    model, report = imported(net, overrides, tmp_path)
+    assert report.scheme == name.split()[0]
+    x = normalised(WIDE)
+    with torch.no_grad():
+        expected = net(x)
+    found = logits(model, x)
+    assert difference(found.semantic, expected["semantic"]) <= 1
+    assert difference(found.center, expected["center"]) <= 1
+    assert difference(found.offset, 4 * expected["offset"]) <= 1  # which are in cells there
 
 
 def test_the_grey_levels_of_a_port_are_keys(tmp_path):
@@ -204,3 +250,20 @@ def test_the_form_of_a_fusion_is_seen(name, key):
 def test_the_layout_of_a_port_is_proposed(net, scheme, key):
     with torch.device("meta"):
         assert key in str(looks_like(net().state_dict(), SCHEMES[scheme]))
+
+
+@pytest.mark.parametrize("name", PANOPTIC_PORTS)
+def test_what_is_proposed_for_a_panoptic_file_takes_it(name):
+    """All but the depth of the backbone, of which resnet50's is the nearest that has a name."""
+    make, overrides = PANOPTIC_PORTS[name]
+    with torch.device("meta"):
+        state = make().state_dict()
+        state |= {key.replace("layer3.1", f"layer3.{i}").replace("res4.1", f"res4.{i}"): state[key] for key in state for i in range(2, 6)}
+        state |= {key.replace("layer1.1", "layer1.2").replace("res2.1", "res2.2"): state[key] for key in state}
+        state |= {key.replace("layer4.1", "layer4.2").replace("res5.1", "res5.2"): state[key] for key in state}
+        more = {key.replace("layer2.1", f"layer2.{i}").replace("res3.1", f"res3.{i}"): state[key] for key in state for i in (2, 3)}
+        look = looks_like(state | more, SCHEMES[name.split()[0]])
+        assert look is not None and "backbone=resnet50" in look.overrides
+        shapes = {key: value.shape for key, value in ours(look.overrides).state_dict().items() if not key.startswith("backbone.")}
+        built = {key: value.shape for key, value in ours(overrides).state_dict().items() if not key.startswith("backbone.")}
+    assert shapes == built

@@ -27,7 +27,7 @@ GIVEN = [
     ("kaz", "layer2.block1.shortcut.conv.weight", "backbone.net.layer1.0.downsample.0.weight"),
     ("kaz", "aspp.stages.imagepool.conv.bn.bias", "decoder.aspp.pool.project.1.bias"),
     ("kaz", "base.aspp.c3.bias", "head.branches.3.bias"),
-    ("bow", "decoder.semantic_decoder.aspp.convs.4.aspp_pooling.1.weight", "decoder.aspp.pool.project.0.weight"),
+    ("bow", "decoder.semantic_decoder.aspp.convs.4.aspp_pooling.1.weight", "decoder.parts.semantic.aspp.pool.project.0.weight"),
     ("bow", "decoder.fuse.1.0.1.weight", "decoder.stages.0.fuse.1.1.weight"),
     ("bow", "decoder.fuse.1.2.weight", "decoder.stages.0.fuse.1.4.weight"),
     ("d2", "backbone.res4.5.shortcut.norm.bias", "backbone.net.layer3.5.downsample.1.bias"),
