@@ -42,6 +42,9 @@ bench: $(READY)  ## timings: framework overhead, start, sweeps, checkpoints, ker
 	$(BIN)/python -m tests.benchmarks.checkpoint
 	$(BIN)/python -m tests.benchmarks.kernels
 	$(BIN)/python -m tests.benchmarks.deeplab_step
+	$(BIN)/python -m tests.benchmarks.panoptic_quality
+	$(BIN)/python -m tests.benchmarks.panoptic_targets
+	$(BIN)/python -m tests.benchmarks.center_grouping
 	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.camvid
 	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.pipeline
 	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.dense_crf "$$SEGEXP_SHARED/data/VOCdevkit/VOC2007"

@@ -21,7 +21,7 @@ COMMANDS = {
     "bench": "images/s, latency and peak memory of a chain, on random images",
     "describe": "the composed chain: levels, channels, strides, parameters, MACs",
     "list": "the config groups, or the options of one",
-    "data": "check a data set, its figures and class weights, a contact sheet: data check|stats|browse",
+    "data": "check a data set, its figures and class weights, a contact sheet: data check|stats|browse|to-panoptic",
     "report": "write a run's report.html again",
 }
 MODULES = {"import": "import_run"}  # where the command's name can't be a module's
