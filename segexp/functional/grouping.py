@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from segexp.functional.contours import sliding
+
 CELL = 8.0  # pixels: side of the squares that share a list of centres
 BLOCK = 8  # cells: side of the squares whose lists those of cells are chosen from
 SLACK = 1e-2  # pixels, and this much more per 1000 pixels of reach: above what float32 rounds off
@@ -42,20 +44,8 @@ def find_centers(heat: Tensor, *, threshold: float, window: int, most: int | Non
 
 
 def window_max(x: Tensor, window: int) -> Tensor:
-    """The largest value of the `window` x `window` square around each pixel of [H,W], `window` odd.
-
-    Maxima of 2, 4, 8, ... neighbours come from each other, so a large window costs hardly more than a small one.
-    """
-    for dim in (0, 1):
-        reach = [window // 2] * 2
-        x = F.pad(x, [0, 0, *reach] if dim == 0 else reach, value=float("-inf"))
-        width, length = 1, x.shape[dim] - window + 1
-        while width < window:
-            step = min(width, window - width)
-            x = torch.maximum(x.narrow(dim, 0, x.shape[dim] - step), x.narrow(dim, step, x.shape[dim] - step))
-            width += step
-        assert x.shape[dim] == length
-    return x
+    """The largest value of the `window` x `window` square around each pixel of [H,W], `window` odd."""
+    return sliding(F.pad(x, [window // 2] * 4, value=float("-inf")), window, torch.maximum)
 
 
 def nearest_direct(y: Tensor, x: Tensor, centers: Tensor) -> Tensor:

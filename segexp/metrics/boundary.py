@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from segexp.types import DataSpec, Prediction, Size, Targets
+from segexp.functional.contours import band, band_width
+from segexp.types import DataSpec, Prediction, Targets
 
 LARGEST = 255  # of uint8
 
@@ -40,13 +38,9 @@ class BoundaryMetrics(Metric):
         for name in ("intersection", "predicted", "labelled"):
             self.add_state(name, torch.zeros(data.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def distance(self, size: Size) -> int:
-        """Width of the band in an image of this size, in pixels."""
-        return max(1, round(self.dilation_ratio * math.hypot(*size)))
-
     def measure(self, prediction: Prediction, truth: Targets) -> dict[str, Tensor]:
         """Pixels of the bands of one image per class: int64 [K] each."""
-        labelled, distance = truth.semantic != self.ignore_index, self.distance(tuple(truth.semantic.shape))
+        labelled, distance = truth.semantic != self.ignore_index, band_width(tuple(truth.semantic.shape), self.dilation_ratio)
         kind = torch.uint8 if len(self.names) < LARGEST else torch.int32
         # a pixel without label has no class on both sides
         guess, real = (torch.where(labelled, x.to(kind), len(self.names)) for x in (prediction.semantic, truth.semantic))
@@ -66,38 +60,3 @@ class BoundaryMetrics(Metric):
 
     def _counts(self, labels: Tensor) -> Tensor:
         return torch.bincount(labels.flatten(), minlength=len(self.names) + 1)[:-1]
-
-
-def band(labels: Tensor, none: int, distance: int) -> Tensor:
-    """Pixels of a class within `distance` of another class or of the border, by the larger of the two axes.
-
-    Args:
-        labels: [H,W] class ids below `none`, and `none` where there is no class; `none` is below the largest value.
-        none: the value that makes no contour.
-        distance: pixels, at least 1.
-
-    Returns:
-        bool [H,W].
-    """
-    found, side = labels != none, 2 * distance + 1
-    if min(labels.shape) < side:  # the border is near everywhere
-        return found
-    lowest = sliding(labels, side, torch.minimum)  # `none` is above all classes...
-    highest = sliding(torch.where(found, labels + 1, 0), side, torch.maximum)  # ... and here below them
-    found[distance:-distance, distance:-distance] &= highest != lowest + 1
-    return found
-
-
-def sliding(x: Tensor, side: int, reduce: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """The minimum or maximum over all squares of `side` pixels that lie within [H,W]: [H-side+1,W-side+1].
-
-    In steps of 1, 2, 4, ... pixels: their number grows with the logarithm of `side`.
-    """
-    for axis in (0, 1):
-        width = 1
-        while width < side:
-            step = min(width, side - width)
-            length = x.shape[axis] - step
-            x = reduce(x.narrow(axis, 0, length), x.narrow(axis, step, length))
-            width += step
-    return x

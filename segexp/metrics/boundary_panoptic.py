@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from segexp.functional.contours import band, band_width
 from segexp.functional.panoptic import Segments, panoptic_statistics
-from segexp.metrics.boundary import band
 from segexp.metrics.panoptic import PanopticMetrics, segments
-from segexp.types import DataSpec, Prediction, Size, Targets
+from segexp.types import DataSpec, Prediction, Targets
 
 
 class BoundaryPanopticMetrics(PanopticMetrics):
     """`boundary_pq boundary_sq boundary_rq`, with `_things` and `_stuff`, and `boundary_pq/<class>`.
 
     Panoptic quality where the IoU of two segments is the lesser of that of their masks and that of the bands along their
-    contours. A band holds the segment's pixels within `distance` of another segment, of void or of the image's border, by the
+    contours. A band holds the segment's pixels within a distance of another segment, of void or of the image's border, by the
     larger of the two axes, as in the official code.
 
     Args:
@@ -31,14 +29,10 @@ class BoundaryPanopticMetrics(PanopticMetrics):
         super().__init__(data)
         self.dilation_ratio = dilation_ratio
 
-    def distance(self, size: Size) -> int:
-        """Width of the band in an image of this size, in pixels."""
-        return max(1, round(self.dilation_ratio * math.hypot(*size)))
-
     def measure(self, prediction: Prediction, truth: Targets) -> dict[str, Tensor]:
         """Segments of one image: see `segexp.functional.panoptic.panoptic_statistics`."""
         real, guess = segments(prediction, truth)
-        distance = self.distance(tuple(real.ids.shape))
+        distance = band_width(tuple(real.ids.shape), self.dilation_ratio)
         return panoptic_statistics(real, guess, len(self.names), (_band(real, distance), _band(guess, distance)))
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from segexp.metrics.boundary import BoundaryMetrics, band, sliding
+from segexp.functional.contours import band, band_width, sliding
+from segexp.metrics.boundary import BoundaryMetrics
 from segexp.types import ClassInfo, DataSpec, Prediction, Targets
 
 VOID = 255
@@ -72,7 +73,7 @@ def test_by_hand():
     truth[:, 6:] = 1
     shifted = np.zeros_like(truth)
     shifted[:, 5:] = 1
-    assert metric.distance((6, 9)) == 1
+    assert band_width((6, 9), metric.dilation_ratio) == 1
     record = measured(metric, shifted, truth)
     # class 0, of 6 and 5 columns: border rows and columns, and the last column before the contour; class 1: 3 and 4 columns
     assert record["labelled"].tolist() == [36 - 4 * 4, 18 - 4 * 1, 0]

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from segexp.functional.contours import band_width
 from segexp.metrics.boundary_panoptic import BoundaryPanopticMetrics
 from segexp.types import Prediction, Targets
 from tests.functional.test_panoptic import case, ruled
@@ -20,7 +21,7 @@ def test_boundary_quality_is_that_of_the_rules():
         truth, predicted = (part._replace(ids=part.ids.repeat_interleave(4, 0).repeat_interleave(4, 1)) for part in case(rng))
         predicted = predicted._replace(ids=predicted.ids.roll(1, 1))
         metric.update([measured(metric, truth, predicted)])
-        images.append(ruled(truth, predicted, metric.distance(tuple(truth.ids.shape))))
+        images.append(ruled(truth, predicted, band_width(tuple(truth.ids.shape), metric.dilation_ratio)))
     found = {name: float(value) for name, value in metric.compute().items()}
     agrees(found, images, {"": range(4), "_things": (1, 3), "_stuff": (0, 2)}, prefix="boundary_")
     assert 0 < found["boundary_pq"] < 1
@@ -33,7 +34,7 @@ def test_boundary_quality_of_a_shifted_square_by_hand():
     labels = torch.tensor([0, 1])
     truth = Targets(segments=ids, segment_labels=labels, segment_crowd=torch.zeros(2, dtype=torch.bool))
     record = metric.measure(Prediction(segments=ids.roll(1, 1), segment_labels=labels), truth)
-    assert metric.distance((20, 20)) == 1
+    assert band_width((20, 20), metric.dilation_ratio) == 1
     # bands of one pixel. The square's: 36 pixels, shared are two sides of 9 of its rows' ends: 18 of 54. That of what is
     # around: 76 at the border and 44 around the square, of which the two rows of 12 share 11: 98 of 142
     assert record["matches"].tolist() == [[0, 98, 142]]
@@ -46,5 +47,5 @@ def test_many_segments_have_bands_too():
     metric = BoundaryPanopticMetrics(SPEC)
     truth = Targets(segments=ids, segment_labels=labels, segment_crowd=torch.zeros(400, dtype=torch.bool))
     record = metric.measure(Prediction(segments=ids, segment_labels=labels), truth)
-    assert metric.distance((60, 60)) == 2  # more than the half of a segment of 3 pixels
+    assert band_width((60, 60), metric.dilation_ratio) == 2  # more than the half of a segment of 3 pixels
     assert record["matches"].tolist() == [[1, 9, 9]] * 400
