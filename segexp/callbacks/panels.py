@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 from torchvision.io import write_png
@@ -14,13 +12,16 @@ from torchvision.transforms.v2 import functional as F
 from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
 from segexp.functional.files import read_json, write_json
 from segexp.functional.overlap import mean_iou
+from segexp.functional.quality import mean_pq
 from segexp.task import Evaluated, Task
-from segexp.types import Batch, DataSpec, Prediction, Targets, map_tensors
-from segexp.visualize.paint import error_map, paint, panel
+from segexp.types import Batch, Prediction, Targets, map_tensors
+from segexp.visualize.compare import comparison
+from segexp.visualize.panel import panel
 from segexp.visualize.visible import visible
 
 INDEX = "index.json"
-COUNTS = ("intersection", "predicted", "labelled")
+OF_PIXELS = ("intersection", "predicted", "labelled")
+OF_SEGMENTS = ("matches", "wrong", "missed")
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,13 @@ class Panels(EvaluationCallback):
     """Write pictures of each evaluation as `images/<sample id with / as __>.png`, in place of those of the one before.
 
     `images/index.json` says which are there and why: {split: {"first": [file], "worst": [...], "best": [...]}}, the worst
-    and the best by the mean IoU of the single image, the most extreme first; equals in the order of the data set.
+    and the best by the panoptic quality of the single image, or its mean IoU where that isn't measured, the most extreme first;
+    equals in the order of the data set.
 
     Args:
         run: the run.
         count: the first pictures of each evaluation.
-        worst: so many with the lowest IoU; no more than these are kept in memory.
+        worst: so many of the lowest quality; no more than these are kept in memory.
         best: so many with the highest.
     """
 
@@ -64,8 +66,7 @@ class Panels(EvaluationCallback):
     def batch(self, split: str, task: Task, outputs: Evaluated, batch: Batch) -> None:
         self.data = task.data
         for i, record in enumerate(outputs.records):
-            counts = [record["semantic"][name].tolist() for name in COUNTS] if "semantic" in record else [(), (), ()]
-            self._consider(i, mean_iou(*counts), outputs, batch)
+            self._consider(i, quality(record), outputs, batch)
             self.seen += 1
 
     def _consider(self, i: int, score: float | None, outputs: Evaluated, batch: Batch) -> None:
@@ -98,9 +99,18 @@ class Panels(EvaluationCallback):
         for file in {file for files in index.get(split, {}).values() for file in files} - shots.keys() - others:
             (self.folder / file).unlink(missing_ok=True)
         for file, kept in shots.items():
-            write_png(panel(pictures(kept, self.data)), str(self.folder / file), compression_level=3)
+            pictures, legend = comparison(kept.image, kept.truth, kept.prediction, self.data)
+            write_png(panel(pictures, legend), str(self.folder / file), compression_level=3)
         write_json(self.folder / INDEX, index | {split: mine})
         self.start("")
+
+
+def quality(record: dict[str, dict[str, Tensor]]) -> float | None:
+    """How good the prediction of one image is: its panoptic quality, else its mean IoU; None where neither was measured."""
+    for metric, names, figure in (("panoptic", OF_SEGMENTS, mean_pq), ("semantic", OF_PIXELS, mean_iou)):
+        if metric in record:
+            return figure(*(record[metric][name].tolist() for name in names))
+    return None
 
 
 def _in_order(heap: list[tuple[float, int, Shot]]) -> list[Shot]:
@@ -115,9 +125,3 @@ def shot(i: int, outputs: Evaluated, batch: Batch) -> Shot:
     image = F.resize(seen, list(batch.original_sizes[i]), antialias=True)
     truth, prediction = (map_tensors(x, Tensor.cpu) for x in (batch.truth[i], outputs.predictions[i]))
     return Shot(batch.ids[i], image, truth, prediction)
-
-
-def pictures(kept: Shot, data: DataSpec) -> Mapping[str, Any]:
-    """The columns of a panel."""
-    found = {"image": kept.image, "truth": paint(kept.image, kept.truth, data), "prediction": paint(kept.image, kept.prediction, data)}
-    return found | {"error": error_map(kept.truth, kept.prediction, data, kept.image)}

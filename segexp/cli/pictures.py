@@ -1,13 +1,14 @@
-"""What `segexp predict` reads: image files, or a split of the run's data set, and how what is written of them is called."""
+"""What `segexp predict` reads, but for videos: image files, or a split of the run's data set; and how what is written is called."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segexp.errors import ConfigError
+from segexp.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +37,15 @@ class Files:
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return len(self.paths)
+
+    def pictures(self, channels: int) -> Iterator[tuple[str, str, Tensor | DataError]]:
+        """Of each picture its name, its short name, and itself or why it can't be read."""
+        return _read(self, channels)
+
     def image(self, index: int, channels: int) -> Tensor:
         """One picture: uint8 or int32 [C,H,W]."""
         from segexp.functional.images import read_image
@@ -60,11 +70,38 @@ class Split:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return len(self.names)
+
+    def image_ids(self) -> dict[str, Any]:
+        """Name -> image id in the data set's own JSON, where it has one."""
+        return self.opened.image_ids() if hasattr(self.opened, "image_ids") else {}
+
+    def pictures(self, channels: int) -> Iterator[tuple[str, str, Tensor | DataError]]:
+        """Of each picture its name, its short name, and itself or why it can't be read."""
+        return _read(self, channels)
+
     def image(self, index: int, channels: int) -> Tensor:
         """One picture: uint8 or int32 [C,H,W], as the data set reads it."""
         from torch import Tensor
 
         return self.opened[index]["image"].as_subclass(Tensor)
+
+
+def _read(chosen: Files | Split, channels: int) -> Iterator[tuple[str, str, Tensor | DataError]]:
+    for index, (name, short) in enumerate(zip(chosen.names, chosen.short, strict=True)):
+        try:
+            yield name, short, chosen.image(index, channels)
+        except DataError as error:
+            yield name, short, error
+
+
+def natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """A key that puts `frame_10` after `frame_9`."""
+    parts = [part for part in re.split(r"(\d+)", str(path)) if part]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], str(path)
 
 
 def found(source: Path, usage: str) -> list[Path]:
@@ -74,7 +111,7 @@ def found(source: Path, usage: str) -> list[Path]:
         ConfigError: there is none.
     """
     if source.is_dir():
-        listed = sorted(p for p in source.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
+        listed = sorted((p for p in source.rglob("*") if p.suffix.lower() in PICTURES and p.is_file()), key=natural)
         if not listed:
             raise ConfigError("the folder holds no picture", where=str(source), fix=f"pictures end in {' '.join(sorted(PICTURES))}")
         return listed

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segexp.functional.overlap import mean_iou
+from segexp.functional.quality import mean_pq
 from segexp.report.record import RunRecord, number, section
 
 HEADLINES = (
@@ -214,6 +215,19 @@ def image_miou(image: dict[str, Any]) -> float | None:
     """Mean IoU of one image's record over the classes that it or its prediction holds; None where there is no such record."""
     counts = _counts(image)
     return mean_iou(**counts) if counts else None
+
+
+def image_quality(image: dict[str, Any]) -> tuple[str, float] | None:
+    """Panoptic quality of one image's record, else its mean IoU, and how that is called; None where it holds neither."""
+    lists = section(image.get("panoptic"))
+    try:
+        pq = mean_pq(lists["matches"], lists["wrong"], lists["missed"])
+    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError):  # absent, or of another version
+        pq = None
+    if pq is not None:
+        return "PQ", pq
+    miou = image_miou(image)
+    return None if miou is None else ("mIoU", miou)
 
 
 def _counts(image: dict[str, Any]) -> dict[str, list[int]]:

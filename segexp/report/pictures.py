@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segexp.report.figures import figure, image_miou
+from segexp.report.figures import figure, image_quality
 from segexp.report.record import RunRecord, section
 
 if TYPE_CHECKING:
@@ -19,11 +19,12 @@ MAX_PANELS = 12
 MAX_WIDTH = 1600  # pixels; four columns of it are as wide as most screens
 MAX_BYTES = 220_000  # of one picture, so that twelve make a page of less than 4 MB
 KINDS = (  # of `images/index.json`, with what the page says of them
-    ("worst", "Worst pictures", "of {split}, by the mean IoU of the single picture"),
+    ("worst", "Worst pictures", "of {split}, by the {score} of the single picture"),
     ("best", "Best pictures", "of {split}"),
     ("first", "First pictures", "of {split}, in the order of the data set"),
 )
-Scored = tuple[Path, dict[str, Any], float | None]  # the file, its record, the picture's mIoU
+Score = tuple[str, float] | None  # of a single picture, and how it is called
+Scored = tuple[Path, dict[str, Any], Score]  # the file, its record
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,20 @@ def galleries(record: RunRecord, limit: int = MAX_PANELS) -> list[Gallery]:
         return _filled("Pictures", f"{min(limit, len(scored))} of {len(scored)}" + ", worst first" * ranked, scored[:limit])
     split = "val" if "val" in record.shown else next(iter(record.shown))
     groups, done, found = section(record.shown[split]), set(), []
+    called = next((score[0] for _, _, score in scored if score is not None), "mIoU")
     by_name = {path.name: (path, image, score) for path, image, score in scored}
     for kind, title, note in KINDS:
         names = [name for name in groups.get(kind, ()) if name in by_name and name not in done]
         done |= set(names)
-        found += _filled(title, note.format(split=split), [by_name[name] for name in names])
+        found += _filled(title, note.format(split=split, score=called), [by_name[name] for name in names])
     return found
 
 
 def _scored(record: RunRecord) -> list[Scored]:
-    """The panels, by ascending mIoU of the image where `per_image.jsonl` knows it, then by name."""
+    """The panels, by ascending score of the image where `per_image.jsonl` knows it, then by name."""
     by_file = {identifier.replace("/", "__"): image for identifier, image in record.per_image.items()}
-    scored = [(path, by_file.get(path.stem, {}), image_miou(by_file.get(path.stem, {}))) for path in record.images]
-    return sorted(scored, key=lambda known: (known[2] is None, known[2] or 0.0, known[0].name))
+    scored = [(path, by_file.get(path.stem, {}), image_quality(by_file.get(path.stem, {}))) for path in record.images]
+    return sorted(scored, key=lambda known: (known[2] is None, known[2][1] if known[2] else 0.0, known[0].name))
 
 
 def _filled(title: str, note: str, scored: Sequence[Scored]) -> list[Gallery]:
@@ -74,7 +76,7 @@ def _filled(title: str, note: str, scored: Sequence[Scored]) -> list[Gallery]:
     found = []
     for path, image, score in scored:
         if (packed := _pack(path)) is not None:
-            parts = (str(image.get("split", "")), "" if score is None else f"mIoU {figure(score)}")
+            parts = (str(image.get("split", "")), "" if score is None else f"{score[0]} {figure(score[1])}")
             found.append(Picture(str(image.get("id", path.stem)), " · ".join(filter(None, parts)), *packed))
     return [Gallery(title, note, tuple(found))] if found else []
 

@@ -27,14 +27,33 @@ def class_colors(labels: Tensor | None, count: int, data: DataSpec) -> Tensor:
     return table[torch.where((labels >= 0) & (labels < data.num_classes), labels, data.num_classes)]
 
 
-def instance_colors(labels: Tensor, data: DataSpec) -> Tensor:
-    """Class colours; the n-th thing of a class is brighter or darker by a fixed sequence: float32 [N,3]."""
+def instance_colors(labels: Tensor, data: DataSpec, numbers: Tensor | None = None) -> Tensor:
+    """Class colours; the n-th thing of a class is brighter or darker by a fixed sequence: float32 [N,3].
+
+    Args:
+        labels: int64 [N].
+        data: the classes.
+        numbers: int64 [N], of each thing its number among those of its class, from 1: one that stays through a clip keeps the
+            colour. Unless given, things are counted in their order.
+    """
     colors = class_colors(labels, len(labels), data).float()
-    earlier = (labels[:, None] == labels[None]).tril(-1).sum(1)  # [N] instances of the class before this one
+    earlier = (labels[:, None] == labels[None]).tril(-1).sum(1) if numbers is None else (numbers - 1).clamp(min=0)  # [N]
     shift = ((earlier * GOLDEN + 0.5) % 1 - 0.5)[:, None]  # golden steps in [-0.5, 0.5), 0 for the first
     thing = torch.isin(labels, torch.tensor([-1, *data.thing_ids]))[:, None]
     varied = torch.where(shift > 0, colors + shift * (255 - colors), colors * (1 + shift))
     return torch.where(thing, varied, colors)
+
+
+def segment_names(annotation: Annotation, data: DataSpec, numbers: Tensor | None = None) -> list[tuple[str, ...]]:
+    """What may be written on each segment, the longest first: class and number (or that alone), class and score, or the class."""
+    names = [data.names[i] if 0 <= i < data.num_classes else str(i) for i in annotation.segment_labels.tolist()]
+    scores, crowd = getattr(annotation, "segment_scores", None), getattr(annotation, "segment_crowd", None)
+    if numbers is not None:
+        return [(f"{name} {n}", str(n)) if n else (name,) for name, n in zip(names, numbers.tolist(), strict=True)]
+    if scores is not None:
+        return [(f"{name} {score:.2f}", name) for name, score in zip(names, scores.tolist(), strict=True)]
+    groups = [False] * len(names) if crowd is None else crowd.tolist()
+    return [(f"{name} (crowd)", name) if group else (name,) for name, group in zip(names, groups, strict=True)]
 
 
 def box_names(annotation: Annotation, data: DataSpec) -> list[str]:

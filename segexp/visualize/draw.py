@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+from segexp.functional.panoptic_png import tight_boxes
 
 Color = tuple[int, int, int]
 STRIP: Color = (24, 27, 31)
@@ -39,6 +42,64 @@ def outlines(image: Tensor, boxes: Tensor, colors: Sequence[Color], texts: Seque
         pen.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=color, width=width)
         if 0 < pen.textlength(text, font=_tag_font(canvas.size)) <= 2 * (x2 - x1):
             _tag(pen, (x1, y1), text, color, canvas.size)
+    return _to_tensor(canvas)
+
+
+def write_on(image: Tensor, segments: Tensor, texts: Sequence[Sequence[str]]) -> Tensor:
+    """Write on each segment the first of its texts that fits inside it, as near to its middle as it can stand.
+
+    Args:
+        image: uint8 [3,H,W].
+        segments: int32 [H,W], 0 = void, 1..S.
+        texts: of each segment what may be written, the dearest first.
+
+    Returns:
+        A new uint8 [3,H,W].
+    """
+    canvas = _to_pil(image)
+    pen, font = ImageDraw.Draw(canvas), _tag_font(canvas.size)
+    ids = segments.numpy()
+    for number, (left, top, width, height) in enumerate(tight_boxes(ids, len(texts)).tolist(), 1):
+        inside = ids[top : top + height, left : left + width] == number
+        for text in texts[number - 1]:
+            x1, y1, x2, y2 = (int(side) for side in pen.textbbox((0, 0), text, font=font, stroke_width=1))
+            if (at := free_place(inside, y2 - y1 + 2, x2 - x1 + 2)) is not None:
+                where = (left + at[1] + 1 - x1, top + at[0] + 1 - y1)
+                pen.text(where, text, fill=(255, 255, 255), font=font, stroke_width=1, stroke_fill=(0, 0, 0))
+                break
+    return _to_tensor(canvas)
+
+
+def free_place(inside: np.ndarray, height: int, width: int) -> tuple[int, int] | None:
+    """The upper left corner (y, x) of a rectangle that lies within a mask bool [h,w], next to the mask's middle; None where none fits."""
+    if inside.shape[0] < height or inside.shape[1] < width:
+        return None
+    sums = np.pad(inside, ((1, 0), (1, 0))).cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32)
+    covered = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    places = np.argwhere(covered == height * width)
+    if not len(places):
+        return None
+    middle = [(np.arange(n) * inside.sum(1 - axis)).sum() / inside.sum() for axis, n in enumerate(inside.shape)]
+    away = places + np.array([height - 1, width - 1]) / 2 - np.array(middle)
+    return tuple(places[np.hypot(*away.T).argmin()].tolist())
+
+
+def legend_strip(entries: Sequence[tuple[str, Color]], width: int, height: int = 20) -> Tensor:
+    """A dark strip with a coloured square before each text, in as many lines as they need: uint8 [3,H,width], H = height x lines."""
+    font = _font(round(height * 0.62))
+    places, x, line = [], 4, 0
+    for text, _ in entries:
+        span = height + int(font.getlength(text)) + 10
+        if x + span > width and x > 4:
+            x, line = 4, line + 1
+        places.append((x, line * height))
+        x += span
+    canvas = Image.new("RGB", (width, height * (line + 1)), STRIP)
+    pen, side = ImageDraw.Draw(canvas), round(height * 0.5)
+    for (text, color), (left, top) in zip(entries, places, strict=True):
+        at = top + (height - side) // 2
+        pen.rectangle((left, at, left + side, at + side), fill=color)
+        pen.text((left + side + 5, top + height / 2), text, fill=(232, 234, 237), font=font, anchor="lm")
     return _to_tensor(canvas)
 
 

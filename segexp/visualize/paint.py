@@ -1,14 +1,15 @@
-"""Pictures of annotations: paint one on its image, show where a prediction is wrong, set pictures side by side.
+"""Pictures of annotations: paint one on its image, show where a prediction is wrong.
 
 Pure functions, on the CPU. An image is uint8 [3,H,W]; truth and prediction have its size (and may lie on a GPU).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import box_iou
 
@@ -16,17 +17,15 @@ from segexp.errors import DataError
 from segexp.functional import segments as segment_ops
 from segexp.types import DataSpec, Prediction, Targets, map_tensors
 from segexp.visualize import draw
-from segexp.visualize.colors import Annotation, box_names, class_colors, image_label, instance_colors, pixel_colors
+from segexp.visualize.colors import Annotation, box_names, class_colors, image_label, instance_colors, pixel_colors, segment_names
+from segexp.visualize.pixels import blend, borders, color_of, darken, dimmed
 
 WRONG = (255, 59, 48)
 FALSE = (255, 179, 0)  # a detection without an object, beside WRONG for an object without a detection
 RIGHT = (52, 199, 89)
 IGNORED = (38, 50, 64)
-BORDER = 0.25  # brightness of the line around a segment, as a share of the picture's
 MATCH_IOU = 0.5
 MIN_SCORE = 0.3  # less certain detections only clutter a picture
-MIN_HEIGHT = 200
-GUTTER = 4
 
 
 def paint(
@@ -37,11 +36,13 @@ def paint(
     alpha: float = 0.6,
     order: Sequence[str] = ("segments", "semantic", "masks"),
     min_score: float = MIN_SCORE,
+    numbers: Tensor | None = None,
 ) -> Tensor:
     """Paint an annotation on its image: the first dense kind of `order` that it carries, then boxes and an image label.
 
     Unlabelled pixels of a semantic or segment map are the image, dimmed; those outside all masks are the image itself.
-    Things keep the colour of their class for the first instance and vary in brightness for the next ones.
+    Things keep the colour of their class for the first instance and vary in brightness for the next ones. On segments their
+    class is written, and a score where there is one, if it fits.
 
     Args:
         image: uint8 [3,H,W].
@@ -50,6 +51,7 @@ def paint(
         alpha: share of the class colour in a painted pixel.
         order: which dense kind goes first where there are several.
         min_score: detections with a lower score are left out.
+        numbers: of segments, int64 [S]: the number of each thing in its class, in a clip; see `instance_colors`.
 
     Returns:
         uint8 [3,H,W].
@@ -58,7 +60,7 @@ def paint(
         DataError: a map and the image differ in size.
     """
     annotation = _confident(map_tensors(annotation, Tensor.cpu), min_score)
-    painters = {"semantic": _paint_semantic, "segments": _paint_segments, "masks": _paint_masks}
+    painters = {"semantic": _paint_semantic, "segments": partial(_paint_segments, numbers=numbers), "masks": _paint_masks}
     picture = image
     kind = next((k for k in order if getattr(annotation, k) is not None), None)
     if kind is not None:
@@ -91,7 +93,7 @@ def error_map(truth: Targets, prediction: Prediction, data: DataSpec, image: Ten
         DataError: nothing in common to compare, or sizes differ.
     """
     truth, prediction = map_tensors(truth, Tensor.cpu), map_tensors(prediction, Tensor.cpu)
-    grey = (image.float().mean(0, keepdim=True) * 0.45).round().to(torch.uint8).expand(3, -1, -1)
+    grey = dimmed(image)
     maps = _class_maps(truth, prediction, data)
     if maps is not None:
         real, guess = maps
@@ -99,8 +101,8 @@ def error_map(truth: Targets, prediction: Prediction, data: DataSpec, image: Ten
         _same_size(image, guess, "prediction")
         ignored = real == data.ignore_index
         wrong = (real != guess) & ~ignored
-        red = _blend(grey, _color(WRONG), 0.8)  # some of the image shows through, or a bad map is one red plane
-        return torch.where(wrong, red, torch.where(ignored, _color(IGNORED), grey))
+        red = blend(grey, color_of(WRONG), 0.8)  # some of the image shows through, or a bad map is one red plane
+        return torch.where(wrong, red, torch.where(ignored, color_of(IGNORED), grey))
     if truth.boxes is not None and prediction.boxes is not None:
         return _box_errors(truth, _confident(prediction, MIN_SCORE), data, grey)
     if truth.label is not None and prediction.label_scores is not None:
@@ -112,40 +114,19 @@ def error_map(truth: Targets, prediction: Prediction, data: DataSpec, image: Ten
     )
 
 
-def panel(pictures: Mapping[str, Tensor]) -> Tensor:
-    """Set pictures side by side, each under its title, all of one height.
-
-    Pictures under 200 pixels high are enlarged by a whole factor (nearest); those lower than the highest are then scaled to it.
-
-    Args:
-        pictures: title -> uint8 [3,H,W], at least one.
-
-    Returns:
-        uint8 [3,H',W'].
-    """
-    enlarged = {title: _enlarge(p) for title, p in pictures.items()}
-    height = max(p.shape[1] for p in enlarged.values())
-    strip = max(20, height // 18)
-    columns = []
-    for title, picture in enlarged.items():
-        fitted = _to_height(picture, height)
-        columns += [torch.cat([draw.title_strip(title, fitted.shape[2], strip), fitted], dim=1)]
-        columns += [_color(draw.STRIP).expand(3, height + strip, GUTTER)]
-    return torch.cat(columns[:-1], dim=2)
-
-
 # ---------------------------------------------------------------------------------------------- painters
 
 
 def _paint_semantic(image: Tensor, annotation: Annotation, data: DataSpec, alpha: float) -> Tensor:
-    return _blend(image, pixel_colors(annotation.semantic, data), alpha)
+    return blend(image, pixel_colors(annotation.semantic, data), alpha)
 
 
-def _paint_segments(image: Tensor, annotation: Annotation, data: DataSpec, alpha: float) -> Tensor:
-    colors = instance_colors(annotation.segment_labels, data)  # [S,3]
+def _paint_segments(image: Tensor, annotation: Annotation, data: DataSpec, alpha: float, numbers: Tensor | None = None) -> Tensor:
+    colors = instance_colors(annotation.segment_labels, data, numbers)  # [S,3]
     table = torch.cat([torch.zeros(1, 3), colors])
-    painted = _blend(image, table[annotation.segments.long()].permute(2, 0, 1), alpha)
-    return _darken(painted, _borders(annotation.segments[None])[0])
+    painted = blend(image, table[annotation.segments.long()].permute(2, 0, 1), alpha)
+    bordered = darken(painted, borders(annotation.segments[None])[0])
+    return draw.write_on(bordered, annotation.segments, segment_names(annotation, data, numbers))
 
 
 def _paint_masks(image: Tensor, annotation: Annotation, data: DataSpec, alpha: float) -> Tensor:
@@ -159,25 +140,8 @@ def _paint_masks(image: Tensor, annotation: Annotation, data: DataSpec, alpha: f
     for rank, index in enumerate(biggest_first.tolist(), start=1):
         shown[masks[index]] = rank
     table = torch.cat([torch.zeros(1, 3), colors[biggest_first]])
-    painted = torch.where(shown > 0, _blend(image, table[shown].permute(2, 0, 1), alpha), image)
-    return _darken(painted, _borders(shown[None])[0])
-
-
-def _blend(image: Tensor, color: Tensor, alpha: float) -> Tensor:
-    return (image.float() * (1 - alpha) + color.float() * alpha).round().clamp(0, 255).to(torch.uint8)
-
-
-def _borders(ids: Tensor) -> Tensor:
-    """Pixels whose neighbour to the right or below has another id: bool [N,H,W]; thicker in large pictures."""
-    edge = torch.zeros(ids.shape, dtype=torch.bool)
-    edge[:, :, :-1] |= ids[:, :, :-1] != ids[:, :, 1:]
-    edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
-    width = draw.line_width(*ids.shape[-2:])
-    return F.max_pool2d(edge.float(), 2 * (width // 2) + 1, stride=1, padding=width // 2) > 0
-
-
-def _darken(picture: Tensor, where: Tensor) -> Tensor:
-    return torch.where(where, (picture.float() * BORDER).round().to(torch.uint8), picture)
+    painted = torch.where(shown > 0, blend(image, table[shown].permute(2, 0, 1), alpha), image)
+    return darken(painted, borders(shown[None])[0])
 
 
 # ---------------------------------------------------------------------------------------------- comparison
@@ -190,14 +154,7 @@ def _confident(annotation: Annotation, min_score: float) -> Annotation:
     kept = annotation.scores.argsort(stable=True)
     kept = kept[annotation.scores[kept] >= min_score]
     parts = {name: getattr(annotation, name) for name in ("boxes", "masks", "labels", "scores")}
-    return Prediction(
-        label_scores=annotation.label_scores,
-        semantic=annotation.semantic,
-        segments=annotation.segments,
-        segment_labels=annotation.segment_labels,
-        segment_scores=annotation.segment_scores,
-        **{name: None if part is None else part[kept] for name, part in parts.items()},
-    )
+    return replace(annotation, **{name: None if part is None else part[kept] for name, part in parts.items()})
 
 
 def _class_maps(truth: Targets, prediction: Prediction, data: DataSpec) -> tuple[Tensor, Tensor] | None:
@@ -239,23 +196,7 @@ def _box_errors(truth: Targets, prediction: Annotation, data: DataSpec, grey: Te
     return draw.outlines(grey, boxes, colors, names)
 
 
-def _color(color: tuple[int, int, int]) -> Tensor:
-    return torch.tensor(color, dtype=torch.uint8)[:, None, None]  # [3,1,1]
-
-
 def _same_size(image: Tensor, other: Tensor, name: str) -> None:
     if image.shape[-2:] != other.shape[-2:]:
         sizes = [f"{h}x{w}" for h, w in (image.shape[-2:], other.shape[-2:])]
         raise DataError(f"the image has {sizes[0]} pixels, {name} has {sizes[1]}", fix="paint at one size: both original, or both input")
-
-
-def _enlarge(picture: Tensor) -> Tensor:
-    factor = -(-MIN_HEIGHT // picture.shape[1])
-    return picture.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
-
-
-def _to_height(picture: Tensor, height: int) -> Tensor:
-    if picture.shape[1] == height:
-        return picture
-    size = (height, max(1, round(picture.shape[2] * height / picture.shape[1])))
-    return F.interpolate(picture[None].float(), size=size, mode="bilinear", antialias=True)[0].round().clamp(0, 255).to(torch.uint8)

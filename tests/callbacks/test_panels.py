@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from segexp.callbacks.evaluation import RunInfo
-from segexp.callbacks.panels import Panels
+from segexp.callbacks.panels import Panels, quality
 from segexp.functional.files import read_json
 from segexp.types import Batch, ClassInfo, DataSpec, Prediction, Targets
 
@@ -80,3 +80,11 @@ def test_no_more_than_the_candidates_are_kept(tmp_path):
     panels.end = lambda split: None
     evaluate(panels, [i / 50 for i in range(50)])
     assert (len(panels.first), len(panels.ranked["worst"]), len(panels.ranked["best"])) == (1, 2, 3)
+
+
+def test_panoptic_quality_decides_before_the_mean_iou():
+    panoptic = {"matches": torch.tensor([[0, 6, 10]]), "wrong": torch.tensor([0, 1]), "missed": torch.tensor([0, 0])}
+    semantic = {name: torch.tensor([5, 0]) for name in ("intersection", "predicted", "labelled")}
+    assert quality({"semantic": semantic, "panoptic": panoptic}) == pytest.approx(0.3)
+    assert quality({"semantic": semantic}) == 1.0
+    assert quality({"surface": {}}) is None

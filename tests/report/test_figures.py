@@ -2,7 +2,7 @@
 
 import pytest
 
-from segexp.report.figures import class_table, classes, duration, facts, figure, image_miou, tiles
+from segexp.report.figures import class_table, classes, duration, facts, figure, image_miou, image_quality, tiles
 from segexp.report.record import RunRecord, read_run
 
 
@@ -113,3 +113,12 @@ def test_image_miou_is_over_the_classes_that_are_there(run):
 )
 def test_image_miou_is_unknown_without_counts(record):
     assert image_miou(record) is None
+
+
+@pytest.mark.parametrize(
+    "panoptic", [None, {}, {"matches": [[0, 1]], "wrong": [0], "missed": [0]}, {"matches": [[9, 1, 2]], "wrong": [0], "missed": [0]}]
+)
+def test_image_quality_falls_back_to_the_mean_iou_where_the_record_is_strange(panoptic):
+    counts = {"intersection": [5], "predicted": [10], "labelled": [5]}
+    assert image_quality({"panoptic": panoptic, "semantic": counts}) == ("mIoU", 0.5)
+    assert image_quality({"panoptic": panoptic}) is None

@@ -73,3 +73,16 @@ def test_the_index_makes_galleries_each_picture_in_the_first_that_names_it(run):
     (run / "images" / "index.json").write_text(json.dumps(index))
     found = [(g.title, [p.name for p in g.pictures]) for g in galleries(read_run(run))]
     assert found == [("Worst pictures", ["a/bad"]), ("Best pictures", ["a/good"]), ("First pictures", ["c"])]
+
+
+def test_panoptic_quality_is_named_where_it_was_measured(run):
+    records = [
+        {"id": "a/good", "split": "val", "panoptic": {"matches": [[0, 9, 10]], "wrong": [0, 0], "missed": [0, 0]}},
+        {"id": "a/bad", "split": "val", "panoptic": {"matches": [[0, 6, 10]], "wrong": [0, 1], "missed": [0, 0]}},
+    ]
+    (run / "per_image.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    index = {"val": {"worst": ["a__bad.png"], "first": ["a__good.png"]}}
+    (run / "images" / "index.json").write_text(json.dumps(index))
+    worst, first = galleries(read_run(run))
+    assert worst.note == "of val, by the PQ of the single picture"
+    assert [p.caption for p in (*worst.pictures, *first.pictures)] == ["val · PQ 0.3000", "val · PQ 0.9000"]

@@ -3,7 +3,7 @@
 import torch
 
 from segexp.types import ClassInfo, DataSpec, Prediction, Targets
-from segexp.visualize.colors import UNKNOWN, box_names, class_colors, image_label, instance_colors, pixel_colors
+from segexp.visualize.colors import UNKNOWN, box_names, class_colors, image_label, instance_colors, pixel_colors, segment_names
 
 DATA = DataSpec((ClassInfo("sky", False, (100, 0, 0)), ClassInfo("car", True, (0, 200, 0))), frozenset({"segments"}), ignore_index=9)
 
@@ -45,3 +45,18 @@ def test_image_label():
     assert image_label(Targets(label=torch.tensor(0)), DATA) == ("sky", 0)
     assert image_label(Targets(label=torch.tensor([0.9, 0.6])), DATA) == ("sky, car", 0)
     assert image_label(Targets(label=torch.tensor(9)), DATA)[0] == image_label(Targets(), DATA)[0] == ""
+
+
+def test_a_number_decides_the_colour_whatever_the_order():
+    first, second = instance_colors(torch.tensor([1, 1, 0]), DATA)[:2]
+    numbered = instance_colors(torch.tensor([0, 1, 1]), DATA, torch.tensor([0, 2, 1]))
+    assert torch.equal(numbered[1], second) and torch.equal(numbered[2], first) and numbered[0].tolist() == [100, 0, 0]
+
+
+def test_what_is_written_on_segments():
+    labels = torch.tensor([0, 1])
+    assert segment_names(Targets(segment_labels=labels), DATA) == [("sky",), ("car",)]
+    assert segment_names(Targets(segment_labels=labels, segment_crowd=torch.tensor([False, True])), DATA)[1] == ("car (crowd)", "car")
+    scored = Prediction(segment_labels=labels, segment_scores=torch.tensor([0.5, 0.97]))
+    assert segment_names(scored, DATA) == [("sky 0.50", "sky"), ("car 0.97", "car")]
+    assert segment_names(scored, DATA, torch.tensor([0, 12])) == [("sky",), ("car 12", "12")]

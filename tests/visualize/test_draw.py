@@ -1,9 +1,10 @@
 """Outlines and text on pictures."""
 
+import numpy as np
 import pytest
 import torch
 
-from segexp.visualize.draw import STRIP, corner_tag, line_width, outlines, title_strip
+from segexp.visualize.draw import STRIP, corner_tag, free_place, legend_strip, line_width, outlines, title_strip, write_on
 
 
 @pytest.mark.parametrize(("size", "width"), [((96, 128), 1), ((360, 480), 1), ((1024, 2048), 3), ((10, 4000), 1)])
@@ -36,3 +37,35 @@ def test_text_is_black_on_bright_and_white_on_dark(color, text):
 def test_title_strip_has_the_asked_size_and_may_be_narrower_than_any_letter():
     assert title_strip("truth", 100, 24).shape == (3, 24, 100)
     assert (title_strip("truth", 3) == torch.tensor(STRIP)[:, None, None]).all()
+
+
+def test_a_free_place_is_next_to_the_middle_and_within_the_mask():
+    inside = np.zeros((20, 30), bool)
+    inside[2:18, 3:28] = True
+    assert free_place(inside, 4, 5) == (8, 13)  # the middle is at row 9.5 of 2..17, column 15 of 3..27
+    inside[6:14, 10:20] = False
+    y, x = free_place(inside, 4, 5)
+    assert inside[y : y + 4, x : x + 5].all()
+    assert free_place(inside, 17, 5) is free_place(inside, 4, 31) is None
+
+
+def test_names_are_written_within_their_segment_or_not_at_all():
+    image = torch.full((3, 60, 120), 90, dtype=torch.uint8)
+    segments = torch.zeros(60, 120, dtype=torch.int32)
+    segments[10:50, 10:100], segments[52:58, 10:16] = 1, 2
+    changed = (write_on(image, segments, [("car 0.97", "car"), ("car",)]) != image).any(0)
+    assert changed[segments == 1].any() and not changed[segments != 1].any()
+
+
+def test_the_short_text_is_written_where_the_long_one_does_not_fit():
+    image, segments = torch.full((3, 40, 120), 90, dtype=torch.uint8), torch.zeros(40, 120, dtype=torch.int32)
+    segments[5:35, 10:40] = 1
+    assert torch.equal(write_on(image, segments, [("vegetation 0.97", "ab")]), write_on(image, segments, [("ab",)]))
+    assert not torch.equal(write_on(image, segments, [("ab",)]), image)
+
+
+def test_a_legend_takes_as_many_lines_as_it_needs():
+    entries = [("missed 2", (255, 0, 0)), ("false 1", (0, 255, 0))]
+    wide, narrow = legend_strip(entries, 400, 20), legend_strip(entries, 90, 20)
+    assert wide.shape == (3, 20, 400) and narrow.shape == (3, 40, 90)
+    assert wide[:, 10, 8].tolist() == narrow[:, 10, 8].tolist() == [255, 0, 0] and narrow[:, 30, 8].tolist() == [0, 255, 0]

@@ -5,7 +5,8 @@ import torch
 
 from segexp.errors import DataError
 from segexp.types import ClassInfo, DataSpec, Prediction, Targets
-from segexp.visualize.paint import FALSE, GUTTER, IGNORED, RIGHT, WRONG, error_map, paint, panel
+from segexp.visualize.paint import FALSE, IGNORED, RIGHT, WRONG, error_map, paint
+from segexp.visualize.panel import GUTTER, panel
 
 DATA = DataSpec(
     (ClassInfo("sky", False, (100, 0, 0)), ClassInfo("car", True, (0, 200, 0)), ClassInfo("dog", True, (0, 0, 250))),

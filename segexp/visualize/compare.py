@@ -1,0 +1,63 @@
+"""All pictures of one evaluated image: what it is, what was predicted, where that is wrong, and what the network said of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from segexp.functional.segments import centers, of_pixels
+from segexp.types import DataSpec, Prediction, Targets
+from segexp.visualize.draw import STRIP, Color
+from segexp.visualize.maps import field_picture, heat_picture
+from segexp.visualize.paint import error_map, paint
+from segexp.visualize.panel import enlarge, factor_of
+from segexp.visualize.segment_errors import draw_errors, segment_errors
+
+Legend = list[tuple[str, Color]]
+Kind = TypeVar("Kind", Targets, Prediction)
+
+
+def comparison(image: Tensor, truth: Targets, prediction: Prediction, data: DataSpec) -> tuple[dict[str, Tensor], Legend]:
+    """The columns of a panel and what is written below them.
+
+    Args:
+        image: uint8 [3,H,W].
+        truth, prediction: at the image's size, on the CPU.
+        data: the classes.
+    """
+    if truth.segments is None or prediction.segments is None:
+        found = {"image": image, "truth": paint(image, truth, data), "prediction": paint(image, prediction, data)}
+        return found | {"error": error_map(truth, prediction, data, image)}, []
+    factor = factor_of(image.shape[1])  # names are written on what is large enough to be read
+    image, truth, prediction = enlarge(image, factor), _segments(truth, factor), _segments(prediction, factor)
+    errors = segment_errors(truth, prediction, data)
+    found = {"image": image, "truth": paint(image, truth, data), "prediction": paint(image, prediction, data)}
+    found["error"], legend = draw_errors(errors, truth, prediction, image), errors.legend()
+    more, words = _maps(image, truth, prediction, data)
+    return found | more, legend + words
+
+
+def _segments(annotation: Kind, factor: int) -> Kind:
+    """The segments alone, enlarged."""
+    larger = enlarge(annotation.segments, factor)
+    return replace(annotation, segments=larger, semantic=None, boxes=None, masks=None, labels=None)
+
+
+def _maps(image: Tensor, truth: Targets, prediction: Prediction, data: DataSpec) -> tuple[dict[str, Tensor], Legend]:
+    """Pictures of what the prediction was made of, where it brings that."""
+    found, legend, maps = {}, [], prediction.maps or {}
+    things = torch.tensor(data.thing_ids)
+    if "center" in maps:
+        real = torch.isin(truth.segment_labels, things)
+        if truth.segment_crowd is not None:
+            real &= ~truth.segment_crowd
+        found["centres"] = heat_picture(image, maps["center"], centers(truth.segments, len(real))[real])
+        legend.append((f"centres: the heatmap, white is {max(float(maps['center'].max()), 0.1):.2f}; rings: true centres", STRIP))
+    if "offset" in maps:
+        there = of_pixels(prediction.segments, torch.isin(prediction.segment_labels, things).long()) > 0
+        found["to the centre"], longest = field_picture(image, maps["offset"], there)
+        legend.append((f"to the centre: the wheel's colour is the way, brightest from {longest:.0f} px on", STRIP))
+    return found, legend
