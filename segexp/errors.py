@@ -47,6 +47,25 @@ class ConfigError(SegexpError):
     exit_code = 2
 
 
+def require_number(key: str, value: object, fix: str, *, least: float, below: float = float("inf"), whole: bool = False) -> None:
+    """Refuse a value of a config that isn't a number within [least, below).
+
+    Args:
+        key: of the config.
+        value: as it was given.
+        fix: an override that fits.
+        least, below: the range.
+        whole: only whole numbers.
+
+    Raises:
+        ConfigError: names key, value and range.
+    """
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < below:
+        span = f"from {least:g} on" if below == float("inf") else f"from {least:g} to below {below:g}"
+        raise ConfigError(f"a {'whole ' if whole else ''}number {span} is wanted", where=f"{key}={value}", fix=fix)
+
+
 class WiringError(ConfigError):
     """Two stages of the chain don't fit each other."""
 

@@ -8,7 +8,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from segexp.errors import require_number
 from segexp.types import Size
+
+
+def check_ratio(dilation_ratio: float, key: str) -> None:
+    """Refuse a width of bands that is no share of the diagonal.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    require_number(key, dilation_ratio, f"{key}=0.02", least=0, below=1)
 
 
 def band_width(size: Size, dilation_ratio: float) -> int:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from segexp.errors import ConfigError
+from segexp.errors import ConfigError, require_number
 from segexp.functional.centers import CenterTargets, PixelWeights, center_targets, pixel_weights
 from segexp.functional.resize import to_size
 from segexp.functional.segments import areas, of_pixels
@@ -72,8 +72,13 @@ class CenterOffsetLoss(nn.Module):
         fused: bool = True,
     ) -> None:
         super().__init__()
-        if not sigma > 0:
-            raise ConfigError("sigma is above 0", where=f"loss.sigma={sigma}", fix="loss.sigma=8")
+        require_number("loss.sigma", sigma, "loss.sigma=8", least=0.1)
+        require_number("loss.small_instance_area", small_instance_area, "loss.small_instance_area=4096", least=0)
+        weights = {"semantic": semantic_weight, "center": center_weight, "offset": offset_weight, "small_instance": small_instance_weight}
+        for name, value in weights.items():
+            require_number(f"loss.{name}_weight", value, f"loss.{name}_weight=1", least=0)
+        if not data.thing_ids:
+            raise ConfigError("no class is a thing: there are no centres to learn", where="data", fix="data with things, or task=semantic")
         if center_rounding not in ROUNDINGS:
             fix = f"loss.center_rounding={'|'.join(ROUNDINGS)}"
             raise ConfigError("no such rounding", where=f"loss.center_rounding={center_rounding}", fix=fix)
@@ -100,8 +105,9 @@ class CenterOffsetLoss(nn.Module):
 
     def count(self, targets: list[Targets]) -> dict[str, float]:
         """What the sums are divided by: see the table."""
-        labelled, center, offset = zip(*(self._pixels(target) for target in targets), strict=True)
-        found = {"semantic": self.semantic.kept(list(labelled), [tuple(t.segments.shape) for t in targets])}
+        pixels = [self._pixels(target) for target in targets]
+        labelled, center, offset = ([row[i] for row in pixels] for i in range(3))
+        found = {"semantic": self.semantic.kept(labelled, [tuple(t.segments.shape) for t in targets])}
         if self._by_image:
             return found | {"center": float(sum(n > 0 for n in center)), "offset": float(sum(n > 0 for n in offset))}
         return found | {"center": float(sum(center)), "offset": float(2 * sum(offset))}

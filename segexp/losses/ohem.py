@@ -93,8 +93,7 @@ class Ohem(nn.Module):
         if self.fraction is None or self.reduction == "nonzero":
             return float(sum(n > 0 for n in labelled))
         if self.reduction == "batch":
-            pixels = len(sizes) * max(height for height, _ in sizes) * max(width for _, width in sizes)
-            return float(max(int(self.fraction * pixels), 1))
+            return float(max(int(self.fraction * sum(height * width for height, width in sizes)), 1))
         return float(sum(self._kept(n) for n in labelled))
 
     def _kept(self, labelled: int) -> int:
@@ -110,7 +109,7 @@ class Ohem(nn.Module):
             return torch.stack(kept) * scale
         ranked = losses * scale
         if self.reduction == "batch":
-            return _top(ranked, max(int(self.fraction * ranked.numel()), 1)) * scale
+            return _top(ranked, max(int(self.fraction * sum(pixels)), 1)) * scale
         if self.reduction == "valid":
             kept = [_top(image, self._kept(int(known.sum()))) for image, known in zip(ranked, labelled, strict=True)]
         else:

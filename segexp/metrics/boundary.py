@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from segexp.functional.contours import band, band_width
+from segexp.functional.contours import band, band_width, check_ratio
 from segexp.types import DataSpec, Prediction, Targets
 
 LARGEST = 255  # of uint8
@@ -34,6 +34,7 @@ class BoundaryMetrics(Metric):
 
     def __init__(self, data: DataSpec, *, dilation_ratio: float = 0.02) -> None:
         super().__init__()
+        check_ratio(dilation_ratio, "metrics.boundary.dilation_ratio")
         self.names, self.ignore_index, self.dilation_ratio = data.names, data.ignore_index, dilation_ratio
         for name in ("intersection", "predicted", "labelled"):
             self.add_state(name, torch.zeros(data.num_classes, dtype=torch.int64), dist_reduce_fx="sum")

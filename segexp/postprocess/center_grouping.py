@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from segexp.errors import ConfigError
+from segexp.errors import ConfigError, require_number
 from segexp.functional.argmax import upsampled_argmax
 from segexp.functional.grouping import find_centers, nearest
 from segexp.functional.probabilities import mean_probabilities
@@ -58,11 +58,14 @@ class CenterGrouping:
         score: str = "both",
         center_score: str = "middle",
     ) -> None:
-        if nms_kernel < 1 or nms_kernel % 2 == 0:
+        require_number("postprocess.threshold", threshold, "postprocess.threshold=0.1", least=0, below=1)
+        require_number("postprocess.nms_kernel", nms_kernel, "postprocess.nms_kernel=7", least=1, whole=True)
+        require_number("postprocess.stuff_area", stuff_area, "postprocess.stuff_area=64", least=0)
+        if nms_kernel % 2 == 0:
             why = "the square around a centre has an odd side"
             raise ConfigError(why, where=f"postprocess.nms_kernel={nms_kernel}", fix="postprocess.nms_kernel=7")
-        if top_k is not None and top_k < 1:
-            raise ConfigError("top_k is above 0, or null", where=f"postprocess.top_k={top_k}", fix="postprocess.top_k=200")
+        if top_k is not None:  # of one centre none would remain, see `top_k`
+            require_number("postprocess.top_k", top_k, "postprocess.top_k=200, or null: all", least=2, whole=True)
         for key, value, known in (("score", score, SCORES), ("center_score", center_score, CENTER_SCORES)):
             if value not in known:
                 fix = f"postprocess.{key}={'|'.join(known)}"

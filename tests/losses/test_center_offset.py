@@ -161,7 +161,12 @@ def test_nothing_but_void_and_no_thing():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sigma": 0}, r"sigma is above 0; loss\.sigma=0; fix: loss\.sigma=8"),
+        ({"sigma": 0}, r"a number from 0\.1 on is wanted; loss\.sigma=0; fix: loss\.sigma=8"),
+        (
+            {"small_instance_area": "abc"},
+            r"a number from 0 on is wanted; loss\.small_instance_area=abc; fix: loss\.small_instance_area=",
+        ),
+        ({"center_weight": -1}, r"a number from 0 on is wanted; loss\.center_weight=-1; fix: loss\.center_weight=1"),
         ({"center_rounding": "up"}, r"no such rounding; loss\.center_rounding=up; fix: loss\.center_rounding=floor\|round"),
         ({"reduction": "mean"}, r"no such reduction; loss\.reduction=mean; fix: loss\.reduction=valid\|batch\|nonzero"),
         ({"fraction": 2.0}, r"the fraction must be above 0 and at most 1; loss\.fraction=2\.0"),
@@ -170,3 +175,13 @@ def test_nothing_but_void_and_no_thing():
 def test_refusals(options, message):
     with pytest.raises(ConfigError, match=message):
         CenterOffsetLoss(SPEC, **options)
+
+
+def test_a_data_set_without_things_is_refused():
+    stuff = DataSpec((ClassInfo("sky"), ClassInfo("road")), frozenset({"segments"}))
+    with pytest.raises(ConfigError, match="no class is a thing: there are no centres to learn; data; fix: data with things"):
+        CenterOffsetLoss(stuff)
+
+
+def test_no_image_counts_for_nothing():
+    assert CenterOffsetLoss(SPEC).count([]) == {"semantic": 0, "center": 0, "offset": 0}

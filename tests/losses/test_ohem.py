@@ -186,3 +186,14 @@ def test_golden_values_of_two_images(name, fraction):
 def test_refusals(options, message):
     with pytest.raises(ConfigError, match=message):
         Ohem(spec(3), **options)
+
+
+def test_a_batch_that_was_cut_keeps_as_many_pixels_as_it_counts():
+    """Two micro-batches of different sizes: what they are divided by is what they keep."""
+    loss = Ohem(spec(2), fraction=0.5, reduction="batch", fused=False)
+    maps = [torch.zeros(8, 8, dtype=torch.int64), torch.zeros(2, 2, dtype=torch.int64)]
+    logits = torch.zeros(1, 2, 8, 8)  # every pixel costs ln 2
+    sums = [float(loss(SemanticLogits(logits[..., : len(m), : len(m)], 1), batch_of(m))["ohem"]) for m in maps]
+    count = loss.count(batch_of(*maps).targets)["ohem"]
+    assert count == 34
+    assert sum(sums) / count == pytest.approx(math.log(2))

@@ -193,7 +193,10 @@ def test_a_data_set_without_things_or_without_stuff():
     ("options", "message"),
     [
         ({"nms_kernel": 6}, r"the square around a centre has an odd side; postprocess\.nms_kernel=6; fix: postprocess\.nms_kernel=7"),
-        ({"top_k": 0}, r"top_k is above 0, or null; postprocess\.top_k=0; fix: postprocess\.top_k=200"),
+        ({"nms_kernel": 4.5}, r"a whole number from 1 on is wanted; postprocess\.nms_kernel=4\.5; fix: postprocess\.nms_kernel=7"),
+        ({"threshold": "abc"}, r"a number from 0 to below 1 is wanted; postprocess\.threshold=abc; fix: postprocess\.threshold=0\.1"),
+        ({"stuff_area": -5}, r"a number from 0 on is wanted; postprocess\.stuff_area=-5; fix: postprocess\.stuff_area=64"),
+        ({"top_k": 1}, r"a whole number from 2 on is wanted; postprocess\.top_k=1; fix: postprocess\.top_k=200, or null: all"),
         ({"score": "mean"}, r"no such score; postprocess\.score=mean; fix: postprocess\.score=semantic\|center\|both"),
         ({"center_score": "top"}, r"no such center_score; postprocess\.center_score=top; fix: postprocess\.center_score=middle\|peak"),
     ],

@@ -4,19 +4,19 @@ import numpy as np
 import torch
 
 from segexp.functional.contours import band_width
-from segexp.metrics.boundary_panoptic import BoundaryPanopticMetrics
+from segexp.metrics.panoptic import PanopticMetrics
 from segexp.types import Prediction, Targets
 from tests.functional.test_panoptic import case, ruled
 from tests.metrics.test_panoptic import SPEC, agrees, measured, perfect
 
 
 def test_truth_as_prediction_is_1():
-    assert perfect(BoundaryPanopticMetrics(SPEC)) == {1.0}
+    assert perfect(PanopticMetrics(SPEC, dilation_ratio=0.02)) == {1.0}
 
 
 def test_boundary_quality_is_that_of_the_rules():
     rng = np.random.default_rng(6)
-    metric, images = BoundaryPanopticMetrics(SPEC, dilation_ratio=0.05), []
+    metric, images = PanopticMetrics(SPEC, dilation_ratio=0.05), []
     for _ in range(20):
         truth, predicted = (part._replace(ids=part.ids.repeat_interleave(4, 0).repeat_interleave(4, 1)) for part in case(rng))
         predicted = predicted._replace(ids=predicted.ids.roll(1, 1))
@@ -28,7 +28,7 @@ def test_boundary_quality_is_that_of_the_rules():
 
 
 def test_boundary_quality_of_a_shifted_square_by_hand():
-    metric = BoundaryPanopticMetrics(SPEC, dilation_ratio=0.05)
+    metric = PanopticMetrics(SPEC, dilation_ratio=0.05)
     ids = torch.ones(20, 20, dtype=torch.int32)
     ids[5:15, 5:15] = 2
     labels = torch.tensor([0, 1])
@@ -44,7 +44,7 @@ def test_boundary_quality_of_a_shifted_square_by_hand():
 def test_many_segments_have_bands_too():
     ids = torch.arange(1, 401, dtype=torch.int32).view(20, 20).repeat_interleave(3, 0).repeat_interleave(3, 1)
     labels = torch.ones(400, dtype=torch.int64)
-    metric = BoundaryPanopticMetrics(SPEC)
+    metric = PanopticMetrics(SPEC, dilation_ratio=0.02)
     truth = Targets(segments=ids, segment_labels=labels, segment_crowd=torch.zeros(400, dtype=torch.bool))
     record = metric.measure(Prediction(segments=ids, segment_labels=labels), truth)
     assert band_width((60, 60), metric.dilation_ratio) == 2  # more than the half of a segment of 3 pixels
