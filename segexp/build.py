@@ -11,7 +11,7 @@ import functools
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,7 @@ def chain(
     norm: Mapping[str, Any] | None = None,
     pixels: Mapping[str, Sequence[float] | None] | None = None,
     alternatives: Callable[..., Mapping[str, Any]] | None = None,
+    annotations: Callable[[], Mapping[str, DataSpec]] | None = None,
 ) -> Chain:
     """Complete each stage with what the one before it says of itself.
 
@@ -110,6 +111,7 @@ def chain(
         pixels: `mean` and `std` that images are normalised by, in grey levels of 0..255 per channel; the backbone's own
             where one isn't given.
         alternatives: `(group, spec, features) -> built options`, for the message of an error.
+        annotations: the classes with each annotation that the data set can be read with, for the message, too.
 
     Raises:
         WiringError: links that don't fit, all at once.
@@ -123,7 +125,7 @@ def chain(
     others = functools.partial(alternatives, spec=spec, features=levels) if alternatives else None
     mixed = complete(fusion, top) if fusion else None
     last = mixed or top  # what emits the output
-    check(spec, last, criterion, finish, figures, alternatives=others)
+    check(spec, last, criterion, finish, figures, alternatives=others, annotations=annotations)
     if protocol is not None and not fits(last.output_type, protocol.accepts):
         what = f"{type(protocol).__name__} averages {protocol.accepts.__name__}, which {type(last).__name__} doesn't emit"
         raise WiringError(what, where="protocol", fix="what fits here: protocol=whole")
@@ -191,7 +193,7 @@ def checked(config: DictConfig, spec: DataSpec) -> Chain:
         WiringError: names the broken links, and for each the options that fit.
     """
     with torch.device("meta"):
-        found = chain(spec, **stages(config), alternatives=_built_options)
+        found = chain(spec, **stages(config), alternatives=_built_options, annotations=functools.partial(_annotations, config, spec))
         check_levels(found.model, spec)
         check_freeze(**_frozen_part(config), backbone=found.model.backbone)
         compiled = OmegaConf.select(config, "trainer.compile", default=False)
@@ -412,6 +414,14 @@ def _weights_file(source: str, outputs: Path) -> Path:
 def _parts(section: DictConfig | None) -> list[Any]:
     """The objects of a group of named nodes; a node set to null is left out."""
     return [make(node) for node in (section or {}).values() if node is not None]
+
+
+def _annotations(config: DictConfig, spec: DataSpec) -> dict[str, DataSpec]:
+    """The data set by its annotations; nothing where the classes aren't its own, but of the training that is evaluated."""
+    dataset = open_dataset(config)
+    source = dataset.dataset if isinstance(dataset, Folds) else dataset
+    kinds = getattr(source, "annotations", {}) if source.spec == spec else {}
+    return {name: replace(spec, provides=frozenset({kind})) for name, kind in kinds.items()}
 
 
 def _built_options(group: str, *, spec: DataSpec, features: FeatureSpec) -> dict[str, Any]:

@@ -71,7 +71,15 @@ def check_levels(model: Model, spec: DataSpec) -> None:
     height, width = images.shape[-2:]
     padded = model.padded((height, width))
     model.eval()
-    inner = model.backbone(torch.zeros(1, spec.in_channels, *padded, device="meta"))
+    aligned = "head.align_corners=false, or a backbone that rounds sizes up, such as resnet18|mobilenet_v2"
+    try:
+        inner = model.backbone(torch.zeros(1, spec.in_channels, *padded, device="meta"))
+    except RuntimeError as error:  # of levels that are added to each other, and aren't of one size
+        if padded == (height, width):
+            raise
+        name = getattr(model.backbone, "name", type(model.backbone).__name__)
+        what = f"{name} can't take an image of {padded[0]}x{padded[1]}: its sides are multiples of {model.backbone.pad_to}"
+        raise WiringError(what, where="head.align_corners=true", fix=aligned) from error
     for stage, features in ((model.backbone, inner), (model.decoder, model.features(images))):
         for name, level in stage.spec.items():
             wanted = (1, level.channels, -(-padded[0] // level.stride), -(-padded[1] // level.stride))
@@ -81,7 +89,7 @@ def check_levels(model: Model, spec: DataSpec) -> None:
                     where=f"{type(stage).__name__}, an image of {padded[0]}x{padded[1]}",
                     fix="a backbone of this project emits [B,C,h,w] maps: choose a convolutional one"
                     if (height, width) == padded
-                    else "head.align_corners=false, or a backbone that rounds sizes up, such as resnet18|mobilenet_v2",
+                    else aligned,
                 )
     model.train(was)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from segexp.weights.panoptic import BOW_THREE_LOW, D2, D2_DENSE, D2_SEPARABLE, bow
+
 
 @dataclass(frozen=True)
 class Published:
@@ -91,29 +93,10 @@ _R103 = ("backbone=resnet101", "backbone.stem=beta", _FULL, _GRID, "decoder.pool
 
 # ----------------------------------------------------------------------------------------------- their panoptic models
 
-
-def _both(**keys: str) -> tuple[str, ...]:
-    """Overrides of both decoders of a panoptic model."""
-    return tuple(f"decoder.parts.{part}.{key}={value}" for part in ("semantic", "instance") for key, value in keys.items())
-
-
-_PDL = ("model=panoptic_deeplab", "head.align_corners=true", *_both(align_corners="true", pool_norm="false", dropout="0.5"))
-_PDL_MOMENTUM = (*_PDL, "norm.momentum=0.01")
-_THREE_LOW = (
-    *("decoder.parts.semantic.low=[c4,c3,c2]", "decoder.parts.semantic.low_width=[128,64,32]"),
-    *("decoder.parts.instance.low=[c4,c3,c2]", "decoder.parts.instance.low_width=[64,32,16]"),
-)
-_PDL32 = (*_PDL_MOMENTUM, *_THREE_LOW, _os(32))
+_PDL = (*bow(dropout="0.5"), "norm.momentum=0.01")
+_PDL32 = (*_PDL, *BOW_THREE_LOW, _os(32))
 _H48 = (*_from("timm", "hrnet_w48"), "backbone.layout=branches", "head.align_corners=false")
-_D2_PDL = (
-    *("model=panoptic_deeplab", "backbone=resnet50", "backbone.stem=beta", _FULL, _os(16)),
-    *("decoder.parts.instance.low_width=[64,32]", *_both(pool_norm="bias")),
-)
-_D2_DENSE = (
-    *_both(separable="false", aspp_separable="null", fuse_convs="2", fuse_kernel="3"),
-    *("head.separable=false", "head.kernel=3", "head.convs=2"),
-)
-_D2_SEPARABLE = (*_both(aspp_separable="null"), "head.center_dense=true")
+_D2_PDL = ("model=panoptic_deeplab", "backbone=resnet50", "backbone.stem=beta", _FULL, _os(16), *D2)
 
 PUBLISHED: tuple[Published, ...] = (
     _row("tv.deeplabv3_mobilenet_v3_large", 11_025_477, 21, _TV3, _TV_MOBILE, "decoder.rates=[12,24,36]"),
@@ -163,7 +146,7 @@ PUBLISHED: tuple[Published, ...] = (
         "decoder.align_corners=true",
         _ALIGNED,
     ),
-    _row("bowen.panoptic_R50_os16_base", 54_997_926, 19, _PDL_MOMENTUM, "backbone=resnet50", _os(16), "head.instance_width=128"),
+    _row("bowen.panoptic_R50_os16_base", 54_997_926, 19, _PDL, "backbone=resnet50", _os(16), "head.instance_width=128"),
     _row("bowen.panoptic_R50_os32", 55_308_870, 19, _PDL32, "backbone=resnet50"),
     _row("bowen.panoptic_R101_os32", 74_300_998, 19, _PDL32, "backbone=resnet101"),
     _row("bowen.panoptic_X101_32x8d_os32", 118_543_174, 19, _PDL32, _from("timm", "resnext101_32x8d")),
@@ -172,7 +155,7 @@ PUBLISHED: tuple[Published, ...] = (
     _row("bowen.panoptic_H48_os4", 72_209_222, 19, _PDL32, _H48, but="in where pixels lie: timm's HRNet takes multiples of 32 only"),
     _row("d2.deeplab_v3_R103_os16_mg124", 58_163_667, 19, "model=deeplabv3", _R103, "decoder.post_conv=false"),
     _row("d2.deeplab_v3_plus_R103_os16_mg124", 59_467_315, 19, "model=deeplabv3plus", _R103, "decoder.separable=false"),
-    _row("d2.panoptic_deeplab_R52_os16", 59_770_166, 19, _D2_PDL, _D2_DENSE),
-    _row("d2.panoptic_deeplab_R52_os16_dsconv", 30_271_350, 19, _D2_PDL, _D2_SEPARABLE),
-    _row("d2.panoptic_deeplab_R52_os16_coco_dsconv", 30_300_648, 133, _D2_PDL, _D2_SEPARABLE),
+    _row("d2.panoptic_deeplab_R52_os16", 59_770_166, 19, _D2_PDL, D2_DENSE),
+    _row("d2.panoptic_deeplab_R52_os16_dsconv", 30_271_350, 19, _D2_PDL, D2_SEPARABLE),
+    _row("d2.panoptic_deeplab_R52_os16_coco_dsconv", 30_300_648, 133, _D2_PDL, D2_SEPARABLE),
 )

@@ -2,6 +2,7 @@
 
 A head declares `output_type` (a class, or a record `{name: class}`) and `needs`; a loss `accepts` and `needs`;
 a postprocess `accepts` and `provides`; metrics `needs`. Kinds of annotation form a lattice: the richer give the poorer.
+A loss that learns of things alone says `needs_things`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ PREDICTION_LATTICE: Mapping[str, frozenset[str]] = {
     "segments": frozenset({"masks"}),
     "masks": frozenset({"boxes"}),
 }
+
+OTHERWISE = {"data": "a data set with things, such as data=shapes"}  # of groups without options to try
 
 
 def derivable(kinds: Iterable[str], lattice: Mapping[str, frozenset[str]]) -> frozenset[str]:
@@ -64,16 +67,17 @@ def faults(data: Any, head: Any, loss: Any, postprocess: Any, metrics: Any) -> l
     for group, stage in (("loss", loss), ("postprocess", postprocess)):
         if not fits(head.output_type, stage.accepts):
             found.append((group, f"{_name(stage)} accepts {_show(stage.accepts)}, but {_name(head)} emits {_show(head.output_type)}"))
+    if getattr(loss, "needs_things", False) and not data.thing_ids:
+        found.append(("data", f"{_name(loss)} needs things, but no class is a thing"))
     truth = derivable(data.provides, TARGET_LATTICE)
     predicted = derivable(postprocess.provides, PREDICTION_LATTICE)
     for group, stage in (("head", head), ("loss", loss), ("metrics", metrics)):
-        lacking = sorted(set(stage.needs) - truth)
-        if lacking:
-            found.append((group, f"{_name(stage)} needs {', '.join(lacking)}, but the data set gives {', '.join(sorted(truth))}"))
-    lacking = sorted(set(metrics.needs) - predicted)
-    if lacking:
-        given = ", ".join(sorted(predicted))
-        found.append(("metrics", f"{_name(metrics)} needs predicted {', '.join(lacking)}, but {_name(postprocess)} provides {given}"))
+        if lacking := sorted(set(stage.needs) - truth):
+            who, given = _who(group, stage, lacking), ", ".join(sorted(truth))
+            found.append((group, f"{who} needs {', '.join(lacking)}, but the data set gives {given}"))
+    if lacking := sorted(set(metrics.needs) - predicted):
+        who, given = _who("metrics", metrics, lacking), ", ".join(sorted(predicted))
+        found.append(("metrics", f"{who} needs predicted {', '.join(lacking)}, but {_name(postprocess)} provides {given}"))
     return found
 
 
@@ -85,6 +89,7 @@ def check(
     metrics: Any,
     *,
     alternatives: Callable[[str], Mapping[str, Any]] | None = None,
+    annotations: Callable[[], Mapping[str, Any]] | None = None,
 ) -> None:
     """Refuse a chain whose stages don't fit, naming all broken links at once.
 
@@ -92,6 +97,7 @@ def check(
         data: a `DataSpec`.
         head, loss, postprocess, metrics: the built stages (on the meta device).
         alternatives: for a group, its other options as built stages; asked only where a link is broken.
+        annotations: by `data.annotation`, the `DataSpec` that the same data set has with it; asked only there, too.
 
     Raises:
         WiringError: every broken link, and for each the options that fit.
@@ -100,20 +106,47 @@ def check(
     if not found:
         return
     chain = {"head": head, "loss": loss, "postprocess": postprocess, "metrics": metrics}
-    groups = list(dict.fromkeys(group for group, _ in found))
-    hints = []
+    hints, data, groups = _richer(data, chain, annotations() if annotations else {})
     for group in groups:
-        fit = [name for name, stage in (alternatives(group) if alternatives else {}).items() if _mends(data, chain, group, stage)]
-        hints.append(f"{group}={'|'.join(fit)}" if fit else f"another {group}")
+        others = alternatives(group) if alternatives and group in chain else {}
+        fit = [name for name, stage in others.items() if _mends(data, chain, group, stage)]
+        hints.append(f"{group}={'|'.join(fit)}" if fit else OTHERWISE.get(group, f"another {group}"))
     raise WiringError(
         " / ".join(text for _, text in found),
-        where="the chain " + " -> ".join(_name(stage) for stage in chain.values()),
+        where="the chain " + " -> ".join(_who(group, stage) for group, stage in chain.items()),
         fix="what fits here: " + ", ".join(hints),
     )
 
 
+def _richer(data: Any, chain: Mapping[str, Any], annotations: Mapping[str, Any]) -> tuple[list[str], Any, list[str]]:
+    """The annotations that mend most groups, as a hint, the data with the first of them, and the groups that stay broken.
+
+    No hint, and everything as it is, where no annotation mends a group.
+    """
+    broken = _broken(data, chain)
+    left = {name: _broken(other, chain) for name, other in annotations.items()}
+    fewest = min((len(rest) for rest in left.values()), default=len(broken))
+    if fewest >= len(broken):
+        return [], data, broken
+    best = [name for name, rest in left.items() if len(rest) == fewest]
+    return [f"data.annotation={'|'.join(best)}"], annotations[best[0]], left[best[0]]
+
+
+def _broken(data: Any, chain: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(group for group, _ in faults(data, **chain)))
+
+
 def _mends(data: Any, chain: Mapping[str, Any], group: str, stage: Any) -> bool:
-    return group not in {broken for broken, _ in faults(data, **{**chain, group: stage})}
+    return group not in _broken(data, {**chain, group: stage})
+
+
+def _who(group: str, stage: Any, lacking: Iterable[str] = ()) -> str:
+    """A stage, for people; of several metrics those that need what lacks, or all, as one types them."""
+    if group != "metrics" or not hasattr(stage, "parts"):
+        return _name(stage)
+    wanted = set(lacking)
+    names = [name for name, part in stage.parts() if not wanted or wanted & set(part.needs)]
+    return f"metrics={names[0] if len(names) == 1 else '[' + ','.join(names) + ']'}"
 
 
 def _name(stage: Any) -> str:

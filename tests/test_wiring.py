@@ -61,3 +61,61 @@ def test_all_broken_links_are_reported_at_once_with_what_fits():
 def test_require_names_stage_and_levels():
     with pytest.raises(WiringError, match="NeedyHead needs the level semantic; it is given c1, c2"):
         require({"c1": 1, "c2": 2}, "semantic", "c1", by="NeedyHead")
+
+
+def data(*kinds, things=(1,)):
+    return SimpleNamespace(provides=frozenset(kinds), thing_ids=things)
+
+
+def metrics(**needs):
+    """Several metrics, as the class that holds them has it."""
+    parts = {name: stage(needs=frozenset({kind})) for name, kind in needs.items()}
+    return stage(needs=frozenset(needs.values()), parts=lambda: list(parts.items()))
+
+
+PANOPTIC = {
+    "data": data("semantic"),
+    "head": stage(output_type=ClassLogits),
+    "loss": stage(accepts=ClassLogits, needs=frozenset({"segments"}), needs_things=True),
+    "postprocess": stage(accepts=ClassLogits, provides=frozenset({"segments", "semantic"})),
+    "metrics": metrics(panoptic="segments", semantic="semantic"),
+}
+ANNOTATIONS = {"semantic": data("semantic"), "panoptic": data("segments"), "instances": data("masks")}
+
+
+def refusal(chain, **options):
+    with pytest.raises(WiringError) as caught:
+        check(**chain, **options)
+    return caught.value
+
+
+def test_another_annotation_of_the_same_data_set_is_named_where_it_gives_what_lacks():
+    error = refusal(PANOPTIC, annotations=lambda: ANNOTATIONS, alternatives={"metrics": {"semantic": SEMANTIC["metrics"]}}.get)
+    assert error.fix == "what fits here: data.annotation=panoptic"
+    assert refusal(PANOPTIC).fix == "what fits here: another loss, another metrics"
+    either = ANNOTATIONS | {"full": data("segments", "boxes")}
+    assert refusal(PANOPTIC, annotations=lambda: either).fix == "what fits here: data.annotation=panoptic|full"
+
+
+def test_an_annotation_that_mends_no_group_is_not_named():
+    chain = SEMANTIC | {"metrics": metrics(panoptic="segments")}  # which nobody predicts either
+    error = refusal(chain, annotations=lambda: ANNOTATIONS, alternatives={"metrics": {"semantic": SEMANTIC["metrics"]}}.get)
+    assert error.fix == "what fits here: metrics=semantic"
+
+
+def test_what_stays_broken_with_the_better_annotation_is_named_beside_it():
+    chain = PANOPTIC | {"postprocess": stage(accepts=SemanticLogits, provides=frozenset({"segments", "semantic"}))}
+    assert refusal(chain, annotations=lambda: ANNOTATIONS).fix == "what fits here: data.annotation=panoptic, another postprocess"
+
+
+def test_the_metric_that_needs_it_is_named_as_it_is_typed():
+    error = refusal(PANOPTIC)
+    assert "metrics=panoptic needs segments, but the data set gives semantic" in error.what
+    assert error.where.endswith("-> metrics=[panoptic,semantic]")
+
+
+def test_a_loss_of_things_needs_a_class_that_is_one():
+    check(**PANOPTIC | {"data": data("segments")})
+    error = refusal(PANOPTIC | {"data": data("segments", things=())})
+    assert error.what == "SimpleNamespace needs things, but no class is a thing"
+    assert error.fix == "what fits here: a data set with things, such as data=shapes"

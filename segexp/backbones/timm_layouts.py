@@ -53,7 +53,7 @@ def stem_of(name: str, stem: str | None) -> dict[str, Any]:
     """
     if stem is None:
         return {}
-    if stem not in STEMS:
+    if not isinstance(stem, str) or stem not in STEMS:
         raise ConfigError("no such stem", where=f"backbone.stem={stem}", fix=f"backbone.stem={'|'.join(STEMS)}")
     _require(name, RESNETS, f"backbone.stem={stem}")
     return STEMS[stem]
@@ -67,7 +67,7 @@ def layout_of(name: str, layout: str | None) -> Layout:
     """
     if layout is None:
         return Layout(RESNETS)
-    if layout not in LAYOUTS:
+    if not isinstance(layout, str) or layout not in LAYOUTS:
         raise ConfigError("no such layout", where=f"backbone.layout={layout}", fix=f"backbone.layout={'|'.join(LAYOUTS)}")
     _require(name, LAYOUTS[layout].networks, f"backbone.layout={layout}")
     return LAYOUTS[layout]
@@ -80,7 +80,18 @@ def _require(name: str, networks: Networks, where: str) -> None:
 
 
 def _stride_first(net: Any) -> None:
+    """Swap the strides of a block's first two convolutions.
+
+    Raises:
+        ConfigError: a third layer has the stride, which blurs.
+    """
     for block in (module for module in net.modules() if hasattr(module, "conv3")):
+        if block.stride > 1 and max(block.conv2.stride) == 1:
+            raise ConfigError(
+                f"the stride of its blocks lies in {type(block.aa).__name__}, not in a convolution",
+                where="backbone.layout=caffe",
+                fix=f"backbone.layout=null, or backbone={RESNETS.example}",
+            )
         block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
 
 

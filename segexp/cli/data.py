@@ -17,15 +17,15 @@ What has been read is kept under outputs/.cache and read again only where a file
   data.loader.workers=4  processes that read
 
 to-panoptic makes a panoptic set of two folders of masks with the same file names: classes as grey values, and instances as numbers
-(0 none, 1, 2, ...; they may begin anew in each class), or as a folder for each picture with a mask for each object. It writes
+(0 none, 1, 2, ...; they may begin anew in each class), or as a folder of the picture's name with a mask for each object. It writes
 <out>/annotations/panoptic_<split>.json and the PNG of ids beside it, which data=coco_panoptic, and others' tools, read.
   segexp data to-panoptic --semantic=labels/train --instances=objects/train --classes=sky:0,road:1,car:2 --things=car --out=mine
   segexp data to-panoptic --instances=cells/val --classes=background,cell --things=cell --out=mine --split=val
   --classes=<name>:<value>,...  every class with its value in the semantic masks; names alone have 0, 1, ...
   --things=<name>,...  classes that have objects; all others are stuff
-  --ignore=255   values without a label, one or several: they become void
+  --ignore=255   values without a label, one or several, none of which is a class's: they become void
   --loose=crowd  pixels of a thing without a number: crowd (a group that no metric counts) | void | object (one object)
-  --images=<folder>  the pictures, whose file names the JSON then has
+  --images=<folder>  the pictures, of the masks' names and sizes; the JSON then has their file names
   --split=train  train | val | test
 
 exit codes: 0 no error was found, 1 errors were found (check), 2 the command is wrong or the data set isn't there

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from segexp.errors import ConfigError, DataError
+from segexp.formats.loose import LOOSE
 
 OPTIONS = ("--semantic", "--instances", "--classes", "--things", "--out", "--ignore", "--loose", "--images", "--split")
 USAGE = "segexp data to-panoptic --semantic=<folder> --instances=<folder> --classes=sky:0,road:1,car:2 --things=car --out=<folder>"
-LOOSE = ("crowd", "void", "object")
-SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,7 @@ def run(options: Mapping[str, str]) -> int:
         DataError: masks that lack their partner, or can't be used; each with its file.
     """
     order = parse(options)
+    from segexp.cli.pictures import PICTURES
     from segexp.data.palette import voc_color
     from segexp.formats.coco_panoptic import PanopticWriter
     from segexp.formats.to_panoptic import combined
@@ -45,16 +45,12 @@ def run(options: Mapping[str, str]) -> int:
 
     infos = tuple(ClassInfo(name, name in order.things, voc_color(i + 1)) for i, name in enumerate(order.names))
     spec = DataSpec(infos, frozenset({"segments"}), values=tuple(range(1, len(infos) + 1)))
-    pictures = _files(order.images, None) if order.images else {}
+    pictures = _files(order.images, PICTURES) if order.images else {}
     images = segments = crowds = stray = 0
     with PanopticWriter(order.out / "annotations", spec, name=f"panoptic_{order.split}") as writer:
         for name, classes, numbers in _pairs(order):
             found = combined(classes, numbers, frozenset(spec.thing_ids), loose=order.loose)
-            if order.images and name not in pictures:
-                raise DataError(
-                    "a mask without a picture", where=f"{name} in {order.images}", fix="restore the picture, or remove the mask"
-                )
-            file_name = pictures[name].name if name in pictures else ""
+            file_name = _picture(name, order.images, pictures, classes.shape).name if order.images else ""
             writer.add(name, classes.shape, found.segments, found.labels, crowd=found.crowd, file_name=file_name)
             images, segments, crowds = images + 1, segments + len(found.labels), crowds + int(found.crowd.sum())
             stray += found.stray
@@ -83,17 +79,26 @@ def parse(options: Mapping[str, str]) -> Order:
     if "--semantic" not in options and (len(things) != 1 or len(names) > 2):
         fix = "--semantic=<folder>; without it there is one class of things, and one of stuff at most, for all else"
         raise ConfigError("instances alone don't tell their classes", where="--instances", fix=fix)
+    void = frozenset(_whole(value, "--ignore") for value in options.get("--ignore", "255").split(","))
+    if "--ignore" in options and (both := [f"{name}:{value}" for name, value in names.items() if value in void]):
+        what = f"a value can't be a class and ignored: {', '.join(both)} of --classes"
+        raise ConfigError(what, where=f"--ignore={options['--ignore']}", fix="leave it out of one of the two")
     loose, split = options.get("--loose", LOOSE[0]), options.get("--split", "train")
     if loose not in LOOSE:
         raise ConfigError("no such way", where=f"--loose={loose}", fix=f"--loose={'|'.join(LOOSE)}")
     if split not in ("train", "val", "test"):
         raise ConfigError("no such split", where=f"--split={split}", fix="--split=train|val|test")
     folders = [_folder(options, name) for name in ("--semantic", "--instances", "--images")]
-    return Order(
-        *(*folders[:2], names, things, Path(options["--out"])),
-        *(frozenset(_whole(value, "--ignore") for value in options.get("--ignore", "255").split(",")) - set(names.values()), loose),
-        *(folders[2], split),
-    )
+    out = _writable(Path(options["--out"]), split)
+    return Order(*folders[:2], names, things, out, void - set(names.values()), loose, folders[2], split)
+
+
+def _writable(out: Path, split: str) -> Path:
+    """The folder of the result, where no file stands in its way."""
+    inner = out / "annotations" / f"panoptic_{split}"
+    if file := next((path for path in (inner, *inner.parents) if path.exists() and not path.is_dir()), None):
+        raise ConfigError(f"{file} is a file, where a folder is wanted", where=f"--out={out}", fix="--out=<folder>")
+    return out
 
 
 def _names(text: str) -> dict[str, int]:
@@ -124,10 +129,40 @@ def _folder(options: Mapping[str, str], name: str) -> Path | None:
     return path
 
 
-def _files(folder: Path, suffixes: tuple[str, ...] | None) -> dict[str, Path]:
-    """Name without its ending -> file, or folder with a mask for each object."""
-    found = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
-    return {path.stem: path for path in found if path.is_dir() or suffixes is None or path.suffix.lower() in suffixes}
+def _files(folder: Path, endings: Collection[str], *, folders: bool = False) -> dict[str, Path]:
+    """Name -> file, by its name without the ending; or folder, by its whole name.
+
+    Args:
+        folder: where to look; hidden files don't count.
+        endings: of files that count.
+        folders: count as well.
+
+    Raises:
+        DataError: two of one name.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        inner = path.is_dir()
+        if path.name.startswith(".") or not (folders if inner else path.suffix.lower() in endings):
+            continue
+        name = path.name if inner else path.stem
+        if name in found:
+            raise DataError(f"two of one name: {found[name].name} and {path.name}", where=str(folder), fix="take one away, or rename it")
+        found[name] = path
+    return found
+
+
+def _picture(name: str, folder: Path, pictures: Mapping[str, Path], size: tuple[int, ...]) -> Path:
+    """The picture of a mask, of the same (height, width) by its header where that can be read."""
+    from segexp.doctor.headers import header
+
+    if name not in pictures:
+        raise DataError("a mask without a picture", where=f"{name} in {folder}", fix="restore the picture, or remove the mask")
+    head = header(pictures[name])
+    if head is not None and head.seen != size:
+        what = f"the picture is {head.seen}, its masks are {tuple(size)} (height, width)"
+        raise DataError(what, where=str(pictures[name]), fix="make the sizes equal")
+    return pictures[name]
 
 
 def _pairs(order: Order) -> Iterator[tuple]:
@@ -135,15 +170,16 @@ def _pairs(order: Order) -> Iterator[tuple]:
     import numpy as np
 
     from segexp.formats.to_panoptic import read_classes, read_numbers
+    from segexp.functional.names import MASKS
 
-    semantic = _files(order.semantic, SUFFIXES) if order.semantic else {}
-    instances = _files(order.instances, SUFFIXES) if order.instances else {}
+    semantic = _files(order.semantic, MASKS) if order.semantic else {}
+    instances = _files(order.instances, MASKS, folders=True) if order.instances else {}
     if order.semantic and order.instances and (alone := sorted(semantic.keys() ^ instances.keys())):
         side = order.semantic if alone[0] in semantic else order.instances
         what = f"{len(alone)} masks lack their partner, the first: {alone[0]}, which is in {side.name} only"
         raise DataError(what, where=f"{order.semantic} and {order.instances}", fix="give both the same names")
     if not semantic and not instances:
-        raise DataError("no masks", where=f"{order.semantic or order.instances}", fix=f"files {', '.join(SUFFIXES)}")
+        raise DataError("no masks", where=f"{order.semantic or order.instances}", fix=f"files {', '.join(MASKS)}")
     values = {value: class_id for class_id, value in enumerate(order.names.values())}
     (thing,) = [i for i, name in enumerate(order.names) if name in order.things] if not order.semantic else [0]
     rest = next((i for i, name in enumerate(order.names) if name not in order.things), -1)

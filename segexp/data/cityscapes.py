@@ -13,6 +13,7 @@ from segexp.data.cityscapes_faults import CityscapesFiles
 from segexp.data.labelled import Annotate, ValueTable, fingerprint
 from segexp.errors import ConfigError, DataError
 from segexp.functional.images import read_labels
+from segexp.functional.panoptic_png import INSTANCES, label_ids
 from segexp.functional.segments import to_masks
 from segexp.types import ClassInfo, DataSpec
 
@@ -41,7 +42,6 @@ CLASSES = (
 LABEL_IDS = tuple(label_id for _, label_id, _, _ in CLASSES)
 VOID_IDS = tuple(i for i in range(34) if i not in LABEL_IDS)
 TRAIN_IDS = np.array([LABEL_IDS.index(i) if i in LABEL_IDS else 255 for i in range(34)])  # by label id
-INSTANCES = 1000  # an instance's value is label id x 1000 + its number; below, it is a label id alone
 PICTURE = "_leftImg8bit.png"
 ANNOTATIONS = {"semantic": "semantic", "panoptic": "segments", "instances": "masks"}
 WITH_INSTANCES = frozenset(range(24, 34))  # label ids; two of them, caravan and trailer, are void
@@ -59,14 +59,13 @@ class Cityscapes:
     """
 
     splits_known = ("train", "val", "test")
+    annotations = ANNOTATIONS
 
     def __init__(self, *, root: str, annotation: str = "semantic") -> None:
         if annotation not in ANNOTATIONS:
             raise ConfigError("no such annotation", where=f"data.annotation={annotation}", fix=f"data.annotation={'|'.join(ANNOTATIONS)}")
         self.root, self.annotation = Path(root), annotation
-        shown = [entry for entry in CLASSES if entry[2] or annotation != "instances"]
-        classes = tuple(ClassInfo(name, thing, color) for name, _, thing, color in shown)
-        self.spec = DataSpec(classes, frozenset({ANNOTATIONS[annotation]}), values=tuple(entry[1] for entry in shown))
+        self.spec = spec_of(annotation)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -100,10 +99,14 @@ class Cityscapes:
         if not found and any(folder.glob(f"*{PICTURE}")):
             raise ConfigError("the pictures lie one folder too high", where=str(folder), fix=f"put them into {folder}/<city>/")
         kind = self._kind(split, found)
-        opened = CityscapesFiles(split, found, partial(self._place, split, kind), self._reader(kind), id=_name)
-        opened.conversion = self.root / "gtFine" / f"cityscapes_panoptic_{split}.json", segments_spec()
-        opened.train_ids, opened.things = TRAIN_IDS, WITH_INSTANCES
-        return opened
+        conversion = self.root / "gtFine" / f"cityscapes_panoptic_{split}.json", SEGMENTS
+        return CityscapesFiles(
+            *(split, found, partial(self._place, split, kind), self._reader(kind)),
+            id=_name,
+            conversion=conversion,
+            train_ids=TRAIN_IDS,
+            things=WITH_INSTANCES,
+        )
 
     def _reader(self, kind: str | None) -> Annotate:
         if self.annotation == "panoptic":
@@ -131,10 +134,14 @@ class Cityscapes:
         return self.root / "leftImg8bit" / split / f"{key}{PICTURE}", labels if kind else None
 
 
-def segments_spec() -> DataSpec:
-    """The 19 classes, of segments."""
-    classes = tuple(ClassInfo(name, thing, color) for name, _, thing, color in CLASSES)
-    return DataSpec(classes, frozenset({"segments"}), values=LABEL_IDS)
+def spec_of(annotation: str) -> DataSpec:
+    """The 19 classes; of `instances` the 8 that are things."""
+    shown = [entry for entry in CLASSES if entry[2] or annotation != "instances"]
+    classes = tuple(ClassInfo(name, thing, color) for name, _, thing, color in shown)
+    return DataSpec(classes, frozenset({ANNOTATIONS[annotation]}), values=tuple(entry[1] for entry in shown))
+
+
+SEGMENTS = spec_of("panoptic")
 
 
 def read_instances(path: Path) -> dict[str, Tensor]:
@@ -143,11 +150,11 @@ def read_instances(path: Path) -> dict[str, Tensor]:
     Raises:
         DataError: as `read_segments`.
     """
-    spec = segments_spec()
-    found = read_segments(path, spec)
-    chosen = torch.isin(found["segment_labels"], torch.tensor(spec.thing_ids))  # [S]
+    things = torch.tensor(SEGMENTS.thing_ids)
+    found = read_segments(path, SEGMENTS)
+    chosen = torch.isin(found["segment_labels"], things)  # [S]
     masks = to_masks(found["segments"], chosen.nonzero().flatten() + 1)
-    labels = torch.searchsorted(torch.tensor(spec.thing_ids), found["segment_labels"][chosen])
+    labels = torch.searchsorted(things, found["segment_labels"][chosen])
     return {"masks": masks, "labels": labels, "crowd": found["segment_crowd"][chosen]}
 
 
@@ -162,11 +169,11 @@ def read_segments(path: Path, spec: DataSpec) -> dict[str, Tensor]:
     """
     raw = read_labels(path).numpy()
     values = np.flatnonzero(np.bincount(raw.ravel()))
-    label_ids = np.where(values >= INSTANCES, values // INSTANCES, values)
-    if (strange := values[label_ids >= len(TRAIN_IDS)]).size:
+    labelled = label_ids(values)
+    if (strange := values[labelled >= len(TRAIN_IDS)]).size:
         text = f"instance values {strange[:8].tolist()} of no label id; known are 0..{len(TRAIN_IDS) - 1}"
         raise DataError(text, where=str(path), fix="instance values are label id x 1000 + number: mend the file")
-    classes = TRAIN_IDS[label_ids]
+    classes = TRAIN_IDS[labelled]
     kept = classes != spec.ignore_index
     numbers = np.zeros(values[-1] + 1, np.int32)  # by value of the file
     numbers[values[kept]] = np.arange(1, kept.sum() + 1)

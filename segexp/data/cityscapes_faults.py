@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -10,27 +10,40 @@ import numpy as np
 
 from segexp.data.coco_json import Annotations, Fault, read_annotations
 from segexp.data.coco_splits import PanopticFiles
-from segexp.data.labelled import LabelledFiles
+from segexp.data.labelled import Annotate, LabelledFiles, Place
 from segexp.errors import DataError
 from segexp.functional.images import read_labels
-from segexp.functional.panoptic_png import read_ids
+from segexp.functional.panoptic_png import INSTANCES, label_ids, read_ids
 from segexp.types import DataSpec
 
 KINDS = ("labelIds", "instanceIds", "labelTrainIds")
-INSTANCES = 1000
 MOST = 4  # values that are named of one picture
 
 
 class CityscapesFiles(LabelledFiles):
     """A split with what the data doctor asks for beside the samples; see `LabelledFiles`.
 
-    `conversion`: the panoptic JSON of the split and the classes of its categories, where there is one; `train_ids`: by label id;
-    `things`: label ids that have instances.
+    Args:
+        name, keys, place, annotate, id: as of `LabelledFiles`.
+        conversion: where the panoptic JSON of the split lies, if there is one, and the classes of its categories.
+        train_ids: by label id.
+        things: label ids that have instances.
     """
 
-    conversion: tuple[Path, DataSpec] | None = None
-    train_ids: np.ndarray
-    things: frozenset[int]
+    def __init__(
+        self,
+        name: str,
+        keys: Sequence[str],
+        place: Place,
+        annotate: Annotate,
+        *,
+        id: Callable[[str], str],
+        conversion: tuple[Path, DataSpec],
+        train_ids: np.ndarray,
+        things: frozenset[int],
+    ) -> None:
+        super().__init__(name, keys, place, annotate, id=id)
+        self.conversion, self.train_ids, self.things = conversion, train_ids, things
 
     def related(self, index: int) -> tuple[Path, ...]:
         """The label files of a picture other than the one that is read, of kinds that the split has."""
@@ -88,7 +101,7 @@ class CityscapesFiles(LabelledFiles):
         path, ids = maps["labelIds"]
         if "instanceIds" in maps:
             other, raw = maps["instanceIds"]
-            yield from self._differ(index, raw, np.where(raw >= INSTANCES, raw // INSTANCES, raw), ids, (str(other), str(path)), "instance")
+            yield from self._differ(index, raw, label_ids(raw), ids, (str(other), str(path)), "instance")
         if "labelTrainIds" in maps:
             other, raw = maps["labelTrainIds"]
             table = np.append(self.train_ids, 255)
@@ -106,9 +119,9 @@ class CityscapesFiles(LabelledFiles):
 
     def _numbers(self, index: int, path: Path, raw: np.ndarray) -> Iterator[Fault]:
         values = np.flatnonzero(np.bincount(raw.ravel()))
-        for value in values[values >= INSTANCES].tolist():
-            if value // INSTANCES not in self.things:
-                what = f"label {value // INSTANCES} has no instances"
+        for value, label in zip(values.tolist(), label_ids(values).tolist(), strict=True):
+            if value >= INSTANCES and label not in self.things:
+                what = f"label {label} has no instances"
                 yield Fault("stuff-instance", f"image {self._id(index)}, instance {value}: {what}", (str(path),))
 
     def _converted(self, index: int, path: Path, raw: np.ndarray) -> Iterator[Fault]:
@@ -126,7 +139,7 @@ class CityscapesFiles(LabelledFiles):
         yield from found
         if labels is None or found:  # a broken conversion needn't be told to differ as well
             return
-        ids, classes = read_ids(labels), np.where(raw >= INSTANCES, raw // INSTANCES, raw)
+        ids, classes = read_ids(labels), label_ids(raw)
         if ids.shape != raw.shape:
             what = f"image {self._id(index)}: instanceIds and the panoptic PNG differ in size"
             yield Fault("label-sizes", what, (str(path), str(labels)))
@@ -146,9 +159,9 @@ class CityscapesFiles(LabelledFiles):
     @cached_property
     def _opened(self) -> tuple[PanopticFiles | None, DataError | None]:
         """The panoptic conversion, or why its JSON can't be used; neither where there is none."""
-        if self.conversion is None or not self.conversion[0].is_file():
-            return None, None
         path, spec = self.conversion
+        if not path.is_file():
+            return None, None
         try:
             return PanopticFiles(self.name, read_annotations(path), _unused, spec, path.with_suffix("")), None
         except DataError as error:

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from segexp.data.coco_categories import Category, parse_categories
 from segexp.errors import DataError
-from segexp.types import ClassInfo
 
 UNKNOWN = -1  # an id, category or crowd flag that isn't there, or isn't a number
+NO_NUMBER = -(1 << 62)  # a category that is there, and is no whole number
 
 
 class Fault(NamedTuple):
@@ -24,13 +25,6 @@ class Fault(NamedTuple):
     kind: str
     what: str  # in one line, with the ids of the image and of the segment
     paths: tuple[str, ...] = ()
-
-
-class Category(NamedTuple):
-    """One entry of `categories`."""
-
-    number: int
-    info: ClassInfo
 
 
 class Record(NamedTuple):
@@ -47,13 +41,15 @@ class Record(NamedTuple):
 class Annotations:
     """One JSON: `images` [N] and their segments or objects [M], in the order of the images.
 
-    `ids` image ids as text; `names` file names; `labels` names of the PNG, empty where there is none; `annotated` whether the
-    image has an annotation; `sizes` int32 [N,2] (height, width), 0 unknown; `start` int64 [N+1] offsets into the segments;
-    `text` the `segmentation` of each object as JSON (uint8), with offsets `text_start`; `faults` of the file as a whole.
+    `ids` image ids as text; `texts` which of them are texts in the JSON, too, such as "0001"; `names` file names; `labels` names of
+    the PNG, empty where there is none; `annotated` whether the image has an annotation; `sizes` int32 [N,2] (height, width), 0
+    unknown; `start` int64 [N+1] offsets into the segments; `text` the `segmentation` of each object as JSON (uint8), with offsets
+    `text_start`; `faults` of the file as a whole.
     """
 
     path: Path
     ids: np.ndarray
+    texts: np.ndarray
     names: np.ndarray
     labels: np.ndarray
     annotated: np.ndarray
@@ -100,32 +96,6 @@ def read_annotations(path: Path) -> Annotations:
         DataError: missing, no JSON, or not of COCO's form.
     """
     return _packed(path, *_state(path))
-
-
-def parse_categories(listed: Any, where: str) -> tuple[Category, ...]:
-    """Categories from plain containers; those without a colour get one of VOC's colour map.
-
-    Raises:
-        DataError: as `read_categories`.
-    """
-    from segexp.data.palette import voc_color
-
-    fix = "categories: [{id: 1, name: road, isthing: 0}, ...]"
-    if not isinstance(listed, Sequence) or isinstance(listed, str) or not listed:
-        raise DataError("no categories", where=where, fix=fix)
-    found, numbers, names = [], set(), set()
-    for place, entry in enumerate(listed):
-        number, name = (entry.get("id"), entry.get("name")) if isinstance(entry, Mapping) else (None, None)
-        if type(number) is not int or number < 0 or not isinstance(name, str):
-            raise DataError(f"category {place + 1} has no number as id, or no name: {str(entry)[:80]}", where=where, fix=fix)
-        if number in numbers or name in names:
-            raise DataError(f"category {number} ({name}) is listed twice", where=where, fix="give each category its own id and name")
-        numbers.add(number)
-        names.add(name)
-        color = entry.get("color")
-        rgb = tuple(color) if _numbers(color, 3) else voc_color(place + 1)
-        found.append(Category(number, ClassInfo(name, bool(entry.get("isthing", False)), rgb)))
-    return tuple(found)
 
 
 def _numbers(value: Any, count: int) -> bool:
@@ -183,6 +153,7 @@ def _pack(path: Path, plain: dict[str, Any]) -> Annotations:
     return Annotations(
         path=path,
         ids=_bytes(map(str, images)),
+        texts=np.array([isinstance(number, str) for number in images], bool),
         names=_bytes(entry["file_name"] for entry in images.values()),
         labels=_bytes(groups[number][0] if number in groups else "" for number in images),
         annotated=np.array([number in groups for number in images], bool),
@@ -225,7 +196,11 @@ def _grouped(listed: list[Any], images: Mapping[Any, Any], faults: list[Fault]) 
         elif not isinstance(entry.get("segments_info"), list) or not isinstance(entry.get("file_name"), str):
             faults.append(Fault("json-entry", f"the annotation of image {number} has no file_name, or its segments_info is no list"))
         else:
-            found[number] = (entry["file_name"], [item for item in entry["segments_info"] if isinstance(item, dict)])
+            infos = entry["segments_info"]
+            found[number] = (entry["file_name"], [item for item in infos if isinstance(item, dict)])
+            for place, item in ((place, item) for place, item in enumerate(infos, 1) if not isinstance(item, dict)):
+                what = f"entry {place} of segments_info is no segment with id and category_id: {str(item)[:80]}"
+                faults.append(Fault("json-entry", f"image {number}: {what}"))
     return found
 
 
@@ -233,9 +208,10 @@ def _record(rows: Sequence[Mapping[str, Any]]) -> Record:
     boxes = (row.get("bbox") for row in rows)
     flat = [value if _numbers(value, 4) else [np.nan] * 4 for value in boxes]
     crowd = (row.get("iscrowd", 0) for row in rows)
+    numbers = (row.get("category_id") for row in rows)
     return Record(
         ids=np.array([_whole(row.get("id")) for row in rows], np.int64),
-        categories=np.array([_whole(row.get("category_id")) for row in rows], np.int64),
+        categories=np.array([_whole(value, UNKNOWN if value is None else NO_NUMBER) for value in numbers], np.int64),
         crowd=np.array([int(value) if value in (0, 1) else UNKNOWN for value in crowd], np.int8),
         areas=np.array([row["area"] if _number(row.get("area")) else np.nan for row in rows], np.float64),
         boxes=np.array(flat, np.float64).reshape(-1, 4),

@@ -27,6 +27,7 @@ class CocoLayout:
     """
 
     spec: DataSpec
+    annotations: Mapping[str, str] = GIVES  # name -> the kind that it gives
     title = "COCO's form"
     hint = ""
 

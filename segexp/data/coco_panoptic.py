@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from segexp.data.coco_json import Category, Fault, parse_categories, read_categories
-from segexp.data.coco_layout import SPLITS, CocoLayout, Patterns, spec_of
+from segexp.data.coco_categories import Category, check_classes, doubts, parse_categories, read_classes
+from segexp.data.coco_json import Fault, read_categories
+from segexp.data.coco_layout import GIVES, SPLITS, CocoLayout, Patterns, spec_of
 from segexp.data.coco_splits import CocoFiles
 from segexp.errors import ConfigError, DataError
 from segexp.types import DataSpec
@@ -34,6 +35,7 @@ class CocoPanoptic(CocoLayout):
         annotation: `panoptic` (segments), or `semantic` (their classes).
     """
 
+    annotations = {name: kind for name, kind in GIVES.items() if name != "instances"}
     title = "a data set of COCO's panoptic form"
 
     def __init__(
@@ -52,6 +54,7 @@ class CocoPanoptic(CocoLayout):
             raise ConfigError("a panoptic JSON has no objects", where="data.annotation=instances", fix=fix)
         for key, value in (("json", json), ("masks", masks), ("images", images)):
             _check_pattern(key, value)
+        check_classes(classes)
         self.json, self.png, self.images = _plain(json), _plain(masks), _plain(images)
         self.classes = classes if classes is None or isinstance(classes, str) else [dict(entry) for entry in classes]
 
@@ -60,11 +63,11 @@ class CocoPanoptic(CocoLayout):
         """As given, else of the first split's JSON.
 
         Raises:
-            ConfigError: no JSON is there.
+            ConfigError: no JSON is there, or not the file that `classes` names.
             DataError: the categories can't be used.
         """
         if isinstance(self.classes, str):
-            return read_categories(self.root / self.classes)
+            return read_classes(self.root / self.classes)
         if self.classes is not None:
             return parse_categories(self.classes, "data.classes")
         path = next((found for split in SPLITS if (found := self._json(split))), None)
@@ -78,7 +81,7 @@ class CocoPanoptic(CocoLayout):
         return spec_of([c.info for c in self.categories], [c.number for c in self.categories], self.annotation)
 
     def jsons(self, split: str) -> Iterable[Path]:
-        if isinstance(self.json, str) and "{split}" not in self.json and split != "train":
+        if self._single and split != "train":
             return ()  # one JSON is one split
         return self._places(split, self.json, JSONS)
 
@@ -91,7 +94,9 @@ class CocoPanoptic(CocoLayout):
         return (found.with_suffix(""), found.with_name(f"{found.stem}_masks"))
 
     def file_faults(self) -> Iterator[Fault]:
-        """Splits whose categories differ: their segments would be read as other classes."""
+        """Splits whose categories differ: their segments would be read as other classes; and what is odd about categories."""
+        if self.classes is not None:
+            yield from (Fault(kind, what, ("data.classes",)) for kind, what in doubts(self.categories))
         for split in self.splits:
             path = self._json(split)
             try:
@@ -99,6 +104,8 @@ class CocoPanoptic(CocoLayout):
             except DataError as error:
                 yield Fault("categories", f"the categories of {split}: {error.what}", (str(path),))
                 continue
+            if self.classes is None:
+                yield from (Fault(kind, f"{split}: {what}", (str(path),)) for kind, what in doubts(other))
             mine = {c.number: (c.info.name, c.info.is_thing) for c in self.categories}
             theirs = {c.number: (c.info.name, c.info.is_thing) for c in other}
             if odd := sorted(n for n in mine.keys() | theirs.keys() if mine.get(n) != theirs.get(n)):
@@ -109,6 +116,16 @@ class CocoPanoptic(CocoLayout):
         if self._json(split) is not None:
             _ = self.spec  # the JSON is parsed once for both
         return super().open(split)
+
+    @property
+    def _single(self) -> bool:
+        return isinstance(self.json, str) and "{split}" not in self.json
+
+    def _missing(self, split: str) -> ConfigError:
+        error = super()._missing(split)
+        if not self._single or not self.splits or split not in SPLITS:
+            return error
+        return ConfigError(error.what, where=error.where, fix=f"data.json={{train: {self.json}, {split}: <json>}}, or {error.fix}")
 
     def _places(self, split: str, given: Patterns, usual: Iterable[str]) -> list[Path]:
         if isinstance(given, str):

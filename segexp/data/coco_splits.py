@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from segexp.data.coco_json import Annotations, Fault, Record
+from segexp.data.coco_names import called, levels
 from segexp.data.labelled import LabelledFiles
-from segexp.data.panoptic_faults import LENIENT, Known, listed, read_segments
+from segexp.data.panoptic_faults import LENIENT, Known, listed, read_segments, unknown
 from segexp.data.rle import masks_of
 from segexp.errors import DataError
+from segexp.functional.names import flat
 from segexp.functional.segments import to_semantic
 from segexp.types import DataSpec
 
 Picture = Callable[[Annotations, int], Path]
-
-
-def stem(name: str) -> str:
-    """What a picture is called in the id of its sample."""
-    return PurePosixPath(name).stem
 
 
 class CocoFiles(LabelledFiles):
@@ -37,24 +34,28 @@ class CocoFiles(LabelledFiles):
     """
 
     def __init__(self, name: str, found: Annotations, picture: Picture, spec: DataSpec) -> None:
-        super().__init__(name, (), _nowhere, _nothing, id=stem, channels=spec.in_channels)
-        self.keys = found.names
+        super().__init__(name, (), _nowhere, _nothing, channels=spec.in_channels)
+        self.keys, self.levels = found.names, levels(found.names)
         self.found, self.picture = found, picture
         values = spec.values or range(spec.num_classes)
         self.known = Known({value: i for i, value in enumerate(values)}, frozenset(spec.thing_ids))
         self.ignore_index = spec.ignore_index
 
+    def id(self, index: int) -> str:
+        """`<split>/<stem of the picture>`; where others have this stem, with the folders before it."""
+        return f"{self.name}/{called(self.key(index), int(self.levels[index]))}"
+
     def paths(self, index: int) -> tuple[Path, Path | None]:
         return self.picture(self.found, index), None
 
     def image_id(self, index: int) -> str:
-        """The id that the JSON gives the image."""
+        """The id that the JSON gives the image, as text."""
         return self.found.ids[index].decode()
 
     def image_ids(self) -> dict[str, int | str]:
-        """Name of a sample without its split -> image id, for the writers of official formats."""
-        ids = (self.image_id(index) for index in range(len(self)))
-        return {stem(self.key(i)): int(number) if number.isdigit() else number for i, number in enumerate(ids)}
+        """Name of a sample, as `names.flat` makes it of the id -> the JSON's own image id, for the writers of official formats."""
+        numbers = ((index, self.image_id(index)) for index in range(len(self)))
+        return {flat(self.id(i)): number if self.found.texts[i] else int(number) for i, number in numbers}
 
     def content(self, index: int) -> bytes:
         """What tells the data doctor that the JSON says something else of a sample than before."""
@@ -156,7 +157,7 @@ class InstanceFiles(CocoFiles):
         for number, category, crowd in zip(record.ids.tolist(), record.categories.tolist(), record.crowd.tolist(), strict=True):
             where = f"image {self.image_id(index)}, annotation {number}"
             if category not in self.known.classes:
-                yield Fault("segment-category", f"{where}: category {category} isn't among the categories", about)
+                yield Fault("segment-category", f"{where}: {unknown(category)}", about)
             if crowd < 0:
                 yield Fault("segment-crowd", f"{where}: iscrowd is neither 0 nor 1", about)
 

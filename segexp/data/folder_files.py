@@ -10,6 +10,7 @@ from pathlib import Path
 
 from segexp.errors import ConfigError, DataError
 from segexp.functional.keys import key
+from segexp.functional.names import MASKS as EXACT
 
 PICTURES = ("images", "image", "imgs", "img", "JPEGImages", "pictures")
 MASKS = ("masks", "mask", "labels", "label", "annotations", "annots", "SegmentationClass", "gt")
@@ -17,7 +18,7 @@ SPLITS: Mapping[str, tuple[str, ...]] = {"train": ("train", "training"), "val": 
 LIST_FOLDERS = ("", "splits", "ImageSets/Segmentation")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".npy")
 LOSSY = (".jpg", ".jpeg", ".webp")  # as masks to be refused by name
-MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif", ".npy", *LOSSY)
+MASK_SUFFIXES = (*EXACT, *LOSSY)
 ADDED = re.compile(r"[_-](masks?|labels?|gt|seg|segmentation|annotation)$", re.IGNORECASE)  # what names of masks often end in
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segexp.data.coco_json import Fault, Record
+from segexp.data.coco_json import NO_NUMBER, UNKNOWN, Fault, Record
 from segexp.functional.images import read_labels
 from segexp.functional.panoptic_png import LARGEST, grey_fault, numbered, read_ids, tight_boxes
 
@@ -79,8 +79,7 @@ def _of_record(record: Record, image: str, known: Known) -> Iterator[Fault]:
             yield Fault("segment-id", f"{where}: an id is a whole number from 1 to {LARGEST - 1}; 0 is void")
         class_id = known.classes.get(category)
         if class_id is None:
-            given = "no category" if category < 0 else f"category {category}, which isn't among the categories"
-            yield Fault("segment-category", f"{where}: {given}")
+            yield Fault("segment-category", f"{where}: {unknown(category)}")
         elif class_id not in known.things:
             if crowd == 1:
                 yield Fault("stuff-crowd", f"{where}: a crowd of category {category}, which is stuff")
@@ -91,6 +90,13 @@ def _of_record(record: Record, image: str, known: Known) -> Iterator[Fault]:
     for category, group in stuff.items():
         if len(group) > 1:
             yield Fault("stuff-twice", f"image {image}, segments {_some(group)}: all are of category {category}, which is stuff")
+
+
+def unknown(category: int) -> str:
+    """What is said of a category of a `Record` that the data set hasn't."""
+    if category == NO_NUMBER:
+        return "its category_id is no whole number"
+    return "no category" if category == UNKNOWN else f"category {category}, which isn't among the categories"
 
 
 def _strangers(ids: np.ndarray, numbers: np.ndarray, image: str) -> Iterator[Fault]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,8 @@ from torch.nn import functional as F
 
 from segexp.decoders.levels import need
 from segexp.errors import ConfigError
-from segexp.layers.aspp import ASPP, atrous_rates
-from segexp.layers.conv import conv_block, conv_norm_act
+from segexp.layers.aspp import ASPP, atrous_rates, shown
+from segexp.layers.conv import check_kernel, check_width, conv_block, conv_norm_act
 from segexp.types import Features, FeatureSpec, Level
 
 
@@ -60,14 +61,20 @@ class DeepLabV3Plus(nn.Module):
         post_conv: bool | None = None,
     ) -> None:
         super().__init__()
-        lows, low_widths = _listed(low, low_width)
         need(features, by="DeepLabV3Plus", high=high, low=low)
+        lows = [low] if isinstance(low, str) else list(low)
+        _check_order(features, lows)
+        low_widths = _widths(low, low_width, len(lows))
         _check_convs(fuse_convs, fuse_kernel)
+        channels = width if aspp_width is None else aspp_width
+        check_width(width, key="decoder.width", usual=256)
+        check_width(channels, key="decoder.aspp_width", usual=256)
         self.high, self.lows = high, lows
         self.rates = atrous_rates(features[high].stride, rates)
-        block, inner = conv_block(separable), separable if aspp_separable is None else aspp_separable
-        channels = width if aspp_width is None else aspp_width
-        self.aspp = ASPP(features[high].channels, channels, self.rates, separable=inner, dropout=dropout, pool_norm=pool_norm)
+        block = conv_block(separable)
+        inner, key = (separable, "separable") if aspp_separable is None else (aspp_separable, "aspp_separable")
+        options = {"separable": inner, "key": f"decoder.{key}", "dropout": dropout, "pool_norm": pool_norm}
+        self.aspp = ASPP(features[high].channels, channels, self.rates, **options)
         self.refine = block(channels, channels, 3) if post_conv else nn.Identity()
         self.stages = nn.ModuleList()
         for name, reduced in zip(lows, low_widths, strict=True):
@@ -97,25 +104,40 @@ class _Stage(nn.Module):
         return self.fuse(torch.cat([x, low], dim=1))
 
 
-def _listed(low: str | Sequence[str], low_width: int | Sequence[int]) -> tuple[list[str], list[int]]:
-    """The low levels and their widths; one of each may stand alone.
+def _check_order(features: FeatureSpec, lows: Sequence[str]) -> None:
+    """Refuse low levels that don't go from coarse to fine: each is resized to the next one's cells.
 
     Raises:
-        ConfigError: another number of widths than of levels.
+        ConfigError: gives the right order.
     """
-    lows = [low] if isinstance(low, str) else list(low)
-    widths = [low_width] * len(lows) if isinstance(low_width, int) else list(low_width)
-    if not lows or len(widths) != len(lows) or not all(isinstance(width, int) and width > 0 for width in widths):
+    strides = [features[name].stride for name in lows]
+    if len(set(lows)) < len(lows) or any(former < latter for former, latter in pairwise(strides)):
+        right = sorted(dict.fromkeys(lows), key=lambda name: features[name].stride, reverse=True)
+        widths = "" if len(right) == len(lows) else ", and as many widths in decoder.low_width"
         raise ConfigError(
-            "each low level has one width, a whole number",
-            where=f"decoder.low={low}, decoder.low_width={low_width}",
+            f"low levels go from coarse to fine, each once; these have the strides {', '.join(map(str, strides))}",
+            where=f"decoder.low={shown(lows)}",
+            fix=f"decoder.low={shown(right)}{widths}",
+        )
+
+
+def _widths(low: str | Sequence[str], low_width: int | Sequence[int], count: int) -> list[int]:
+    """The widths of the low levels; one may stand for all.
+
+    Raises:
+        ConfigError: another number of widths than of levels, or one that is no whole number above 0.
+    """
+    widths = [low_width] * count if isinstance(low_width, int) else list(low_width)
+    if not count or len(widths) != count or not all(isinstance(width, int) and width > 0 for width in widths):
+        raise ConfigError(
+            "each low level has one width, a whole number above 0",
+            where=f"decoder.low={shown(low)}, decoder.low_width={shown(low_width)}",
             fix="decoder.low=c2 decoder.low_width=48, or two lists of one length",
         )
-    return lows, widths
+    return widths
 
 
 def _check_convs(count: int, kernel: int) -> None:
     if not isinstance(count, int) or count < 0:
         raise ConfigError(f"{count} convolutions", where="decoder.fuse_convs", fix="decoder.fuse_convs=2, or any number from 0 on")
-    if not isinstance(kernel, int) or kernel < 1 or kernel % 2 == 0:
-        raise ConfigError("a kernel's side is a whole odd number", where=f"decoder.fuse_kernel={kernel}", fix="decoder.fuse_kernel=3|5")
+    check_kernel(kernel, key="decoder.fuse_kernel")

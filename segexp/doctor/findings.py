@@ -29,6 +29,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "unknown-color": (ERROR, "map the colour to a class, name it as void, or mend the file"),
     "antialiased-labels": (ERROR, "draw or resize the labels without antialiasing (nearest neighbour)"),
     "categories": (ERROR, "give all splits the same categories, each with its own id and name"),
+    "no-isthing": (WARNING, "write isthing: 1 into the categories of things, 0 into those of stuff"),
+    "category-color": (WARNING, "three whole numbers from 0 to 255; a colour of the default palette stands in"),
     "json-entry": (ERROR, "mend the entry: images have id and file_name, annotations image_id, file_name and segments_info"),
     "json-image-twice": (ERROR, "list each image once, under its own id"),
     "json-annotation-twice": (ERROR, "keep one annotation for each image"),

@@ -15,7 +15,7 @@ from segexp.doctor.hashes import digest
 
 READERS = (  # a change of what is kept of a sample makes all of it void
     *("doctor/examine.py", "doctor/hashes.py", "doctor/headers.py", "doctor/labels.py"),
-    *("data/panoptic_faults.py", "data/cityscapes_faults.py", "data/coco_splits.py"),
+    *("data/panoptic_faults.py", "data/cityscapes_faults.py", "data/coco_json.py", "data/coco_splits.py"),
 )
 DEEPEST = 6  # levels of objects within a data set that are looked into
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from segexp.errors import DataError
 from segexp.functional.files import write_atomic
+from segexp.functional.names import flat, safe
 from segexp.types import DataSpec
 
 
@@ -20,7 +21,7 @@ def write_instances(folder: Path, id: str, spec: DataSpec, masks: Tensor, labels
 
     Args:
         folder: made where it isn't there.
-        id: of the sample; what stands before its last `/` is left out. Cityscapes finds a file by `city_sequence_frame`.
+        id: of the sample; its split is left out. Cityscapes finds a file by `city_sequence_frame`.
         spec: the classes; its `values` are the label ids.
         masks: bool [N,H,W].
         labels: int [N].
@@ -33,7 +34,7 @@ def write_instances(folder: Path, id: str, spec: DataSpec, masks: Tensor, labels
         DataError: a class that isn't there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    name, values = id.rpartition("/")[2], spec.values or tuple(range(spec.num_classes))
+    name, values = flat(id), spec.values or tuple(range(spec.num_classes))
     lines = []
     for place in scores.argsort(descending=True, stable=True).tolist():
         class_id = int(labels[place])
@@ -42,7 +43,7 @@ def write_instances(folder: Path, id: str, spec: DataSpec, masks: Tensor, labels
             raise DataError(what, where=str(folder), fix="predict with the data set's classes")
         if not spec.classes[class_id].is_thing:
             continue
-        png = f"{name}_{len(lines):04d}_{spec.names[class_id].replace(' ', '-')}.png"  # the script parts the line at spaces
+        png = f"{name}_{len(lines):04d}_{safe(spec.names[class_id])}.png"  # the script parts the line at spaces
         Image.fromarray(masks[place].cpu().numpy().astype(np.uint8) * 255).save(folder / png)
         lines.append(f"{png} {values[class_id]} {float(scores[place]):.6f}\n")
     path = folder / f"{name}.txt"

@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from segexp.errors import DataError
 from segexp.functional.files import write_atomic
-from segexp.functional.panoptic_png import tight_boxes, write_ids
+from segexp.functional.names import flat
+from segexp.functional.panoptic_png import INSTANCES, tight_boxes, write_ids
 from segexp.types import DataSpec
 
 Id = int | str
@@ -28,7 +30,8 @@ class PanopticWriter:
         with PanopticWriter(folder, spec) as writer:
             writer.add("val/000000000285", (640, 586), segments, labels, scores)
 
-    makes `<folder>/<name>.json` and `<folder>/<name>/000000000285.png`. Where an exception ends the block, there is no JSON.
+    makes `<folder>/<name>.json` and `<folder>/<name>/000000000285.png`. Where an exception ends the block, there is no JSON,
+    and of the folders that were made here none that is empty.
 
     Args:
         folder: made where it isn't there.
@@ -45,8 +48,10 @@ class PanopticWriter:
         self.seen: set[Id] = set()
         self.images: list[str] = []
         self.spool: IO[bytes] | None = None
+        self.made: list[Path] = []  # folders, the innermost first
 
     def __enter__(self) -> Self:
+        self.made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
         self.spool = tempfile.TemporaryFile(dir=self.folder)  # annotations, until the JSON is complete
         return self
@@ -59,6 +64,10 @@ class PanopticWriter:
             if kind is None:
                 spool.seek(0)
                 write_atomic(self.json, lambda file: self._finish(file, spool))
+        if kind is not None:
+            with suppress(OSError):  # one holds something
+                for path in self.made:
+                    path.rmdir()
 
     def add(
         self,
@@ -74,7 +83,7 @@ class PanopticWriter:
         """Write one image.
 
         Args:
-            id: of the sample; what stands before its last `/` is left out.
+            id: of the sample; its split is left out, and its folders become a part of the name (`names.flat`).
             size: (height, width) of the picture.
             segments: int [H,W], 0 = void, 1..S.
             labels: int [S], the class of segment s at s - 1.
@@ -87,7 +96,7 @@ class PanopticWriter:
         """
         if self.spool is None:
             raise RuntimeError("a PanopticWriter writes within its `with` block only")
-        name = id.rpartition("/")[2]
+        name = flat(id)
         number = self._number(name)
         ids = segments.cpu().numpy()
         classes = [int(value) for value in torch.as_tensor(labels).tolist()]
@@ -149,9 +158,9 @@ class CityscapesPanopticWriter(PanopticWriter):
         found, taken, counts = [], set(), {}
         for class_id, group in zip(classes, crowd, strict=True):
             label = self.values[class_id]
-            number = label if group or class_id not in self.spec.thing_ids else label * 1000 + counts.get(label, 0)
+            number = label if group or class_id not in self.spec.thing_ids else label * INSTANCES + counts.get(label, 0)
             counts[label] = counts.get(label, 0) + (number != label)
-            if number in taken or counts[label] > 1000:
+            if number in taken or counts[label] > INSTANCES:
                 number = 100_000 + len(found)  # more than the convention has room for: still an id of its own
             taken.add(number)
             found.append(number)

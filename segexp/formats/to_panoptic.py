@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 from segexp.errors import DataError
+from segexp.formats.loose import CROWD
+from segexp.formats.loose import VOID as NOTHING
 from segexp.functional.images import read_labels
+from segexp.functional.names import MASKS
 
 VOID = -1
 
@@ -53,7 +56,7 @@ def read_numbers(path: Path) -> np.ndarray:
     if not path.is_dir():
         return read_labels(path).numpy().astype(np.int64)
     found: np.ndarray | None = None
-    parts = sorted(part for part in path.iterdir() if part.suffix.lower() in (".png", ".tif", ".tiff", ".bmp"))
+    parts = sorted(part for part in path.iterdir() if part.suffix.lower() in MASKS)
     for number, part in enumerate(parts, 1):
         mask = read_labels(part).numpy() > 0
         found = np.zeros(mask.shape, np.int64) if found is None else found
@@ -68,19 +71,19 @@ def read_numbers(path: Path) -> np.ndarray:
     return found
 
 
-def combined(classes: np.ndarray, numbers: np.ndarray | None, things: frozenset[int], *, loose: str = "crowd") -> Segments:
+def combined(classes: np.ndarray, numbers: np.ndarray | None, things: frozenset[int], *, loose: str = CROWD) -> Segments:
     """Segments: each class of stuff, and each pair of a thing's class and a number.
 
     Args:
         classes: class ids [H,W], -1 void.
         numbers: instance numbers [H,W], 0 = none; they may begin anew for each class. None: things have no numbers.
         things: class ids.
-        loose: what the pixels of a thing without number become: `crowd` (one group), `void`, or `object` (one object).
+        loose: what the pixels of a thing without number become, one of `LOOSE`: `crowd` (one group), `void`, or `object` (one object).
     """
     thing = np.isin(classes, sorted(things))
     own = np.zeros_like(classes) if numbers is None else numbers
     inside = classes >= 0
-    if loose == "void":
+    if loose == NOTHING:
         inside &= ~thing | (own > 0)
     span = int(own.max(initial=0)) + 1
     keys = np.where(inside, classes * span + np.where(thing, own, 0), VOID)
@@ -89,7 +92,7 @@ def combined(classes: np.ndarray, numbers: np.ndarray | None, things: frozenset[
     first = int(len(values) > 0 and values[0] == VOID)
     kept = values[first:]
     labels, number = kept // span, kept % span
-    crowd = np.isin(labels, sorted(things)) & (number == 0) & (loose == "crowd")
+    crowd = np.isin(labels, sorted(things)) & (number == 0) & (loose == CROWD)
     segments = (places + 1 - first).astype(np.int32)
     stray = int(((own > 0) & ~thing).sum()) if numbers is not None else 0
     return Segments(torch.from_numpy(segments), torch.from_numpy(labels), torch.from_numpy(crowd), stray)

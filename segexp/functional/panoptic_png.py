@@ -12,6 +12,7 @@ from segexp.functional.images import holds_colors, read_colors, read_labels
 
 LARGEST = 1 << 24  # one above the largest id
 GREY = 256  # a grey file can't tell more values
+INSTANCES = 1000  # of Cityscapes: an instance's value is label id x 1000 + its number; below, it is a label id alone
 
 
 def read_ids(path: Path) -> np.ndarray:
@@ -24,6 +25,11 @@ def read_ids(path: Path) -> np.ndarray:
     """
     rgb = read_colors(path).numpy()  # R * 65536 + G * 256 + B
     return (rgb >> 16) | (rgb & 0xFF00) | ((rgb & 0xFF) << 16)
+
+
+def label_ids(values: np.ndarray) -> np.ndarray:
+    """The label ids of Cityscapes' instance values, of any shape."""
+    return np.where(values >= INSTANCES, values // INSTANCES, values)
 
 
 def pack_ids(ids: np.ndarray) -> np.ndarray:

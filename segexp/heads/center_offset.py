@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from segexp.errors import ConfigError, WiringError
-from segexp.layers.conv import conv_block, conv_norm_act
+from segexp.layers.conv import check_kernel, check_width, conv_block, conv_norm_act
 from segexp.types import CenterOffset, DataSpec, Features, FeatureSpec, Sizes, Targets
 from segexp.wiring import require
 
@@ -28,7 +28,7 @@ class CenterOffsetHead(nn.Module):
         align_corners: see `SemanticLogits`.
 
     Raises:
-        ConfigError: no convolution, or an even kernel.
+        ConfigError: no convolution, an even kernel, or a width of 0.
         WiringError: a level is missing, or of another stride.
     """
 
@@ -52,12 +52,14 @@ class CenterOffsetHead(nn.Module):
         require(features, "semantic", "instance", by="CenterOffsetHead")
         semantic, instance = features["semantic"], features["instance"]
         if semantic.stride != instance.stride:
-            given = f"they have {semantic.stride} and {instance.stride}"
             raise WiringError(
-                f"semantic and instance must have one stride; {given}", where="head", fix="decoders with the same shallowest level"
+                f"semantic and instance must have one stride; they have {semantic.stride} and {instance.stride}",
+                where="decoder.parts.semantic, decoder.parts.instance",
+                fix="decoder.parts.semantic.low=[c3,c2] decoder.parts.instance.low=[c3,c2], or other lists that end with one level",
             )
-        if not isinstance(kernel, int) or kernel < 1 or kernel % 2 == 0:
-            raise ConfigError("a kernel's side is a whole odd number", where=f"head.kernel={kernel}", fix="head.kernel=3|5")
+        check_kernel(kernel, key="head.kernel")
+        check_width(semantic_width, key="head.semantic_width", usual=256)
+        check_width(instance_width, key="head.instance_width", usual=32)
         if not isinstance(convs, int) or convs < 1:
             raise ConfigError("each branch has one convolution at least", where=f"head.convs={convs}", fix="head.convs=1|2")
         self.stride, self.align_corners = semantic.stride, align_corners

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from segexp.errors import ConfigError
-from segexp.layers.conv import conv_act, conv_block, conv_norm_act
+from segexp.layers.conv import check_width, conv_act, conv_block, conv_norm_act
 
 RATES = (6, 12, 18)  # at stride 16
 
@@ -73,15 +73,28 @@ class ASPP(nn.Module):
         width: channels of each branch and of the output.
         rates: dilation of each 3x3 branch.
         separable: depthwise separable 3x3 branches; see `conv_block`.
+        key: of `separable` in the config, for messages.
         dropout: probability after the projection.
         pool_norm: of the image pool: BatchNorm, neither norm nor bias, or `bias`.
+
+    Raises:
+        ConfigError: a width of 0, or another `separable` or `pool_norm`.
     """
 
     def __init__(
-        self, inputs: int, width: int, rates: Sequence[int], *, separable: bool | str, dropout: float, pool_norm: bool | str = True
+        self,
+        inputs: int,
+        width: int,
+        rates: Sequence[int],
+        *,
+        separable: bool | str,
+        key: str = "decoder.separable",
+        dropout: float,
+        pool_norm: bool | str = True,
     ) -> None:
         super().__init__()
-        block = conv_block(separable)
+        check_width(width, key="decoder.width", usual=256)
+        block = conv_block(separable, key=key)
         self.branches = nn.ModuleList([conv_norm_act(inputs, width), *(block(inputs, width, 3, dilation=r) for r in rates)])
         self.pool = ImagePool(inputs, width, norm=pool_norm)
         self.project = nn.Sequential(conv_norm_act(width * (len(rates) + 2), width), nn.Dropout(dropout))

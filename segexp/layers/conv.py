@@ -77,6 +77,35 @@ def separable_conv_two_norms(inputs: int, outputs: int, kernel: int = 3, *, dila
     )
 
 
+def check_kernel(side: int, *, key: str) -> None:
+    """Refuse a kernel that has no centre.
+
+    Args:
+        side: in cells.
+        key: of the config, for the message.
+
+    Raises:
+        ConfigError: it isn't a whole odd number.
+    """
+    if not isinstance(side, int) or isinstance(side, bool) or side < 1 or side % 2 == 0:
+        raise ConfigError("a kernel's side is a whole odd number", where=f"{key}={side}", fix=f"{key}=3|5")
+
+
+def check_width(width: int, *, key: str, usual: int) -> None:
+    """Refuse a number of channels that no convolution can have.
+
+    Args:
+        width: channels.
+        key: of the config, for the message.
+        usual: a number that makes sense there.
+
+    Raises:
+        ConfigError: it isn't a whole number above 0.
+    """
+    if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+        raise ConfigError("a width is a whole number of channels above 0", where=f"{key}={width}", fix=f"{key}={usual}")
+
+
 def conv_block(separable: bool | str, *, key: str = "decoder.separable") -> Callable[..., nn.Sequential]:
     """The block that a decoder's 3x3 convolutions are.
 

@@ -52,6 +52,7 @@ class CenterOffsetLoss(nn.Module):
 
     accepts = CenterOffset
     needs = frozenset({"segments"})
+    needs_things = True  # without one there is no centre to learn
 
     def __init__(
         self,
@@ -77,8 +78,6 @@ class CenterOffsetLoss(nn.Module):
         weights = {"semantic": semantic_weight, "center": center_weight, "offset": offset_weight, "small_instance": small_instance_weight}
         for name, value in weights.items():
             require_number(f"loss.{name}_weight", value, f"loss.{name}_weight=1", least=0)
-        if not data.thing_ids:
-            raise ConfigError("no class is a thing: there are no centres to learn", where="data", fix="data with things, or task=semantic")
         if center_rounding not in ROUNDINGS:
             fix = f"loss.center_rounding={'|'.join(ROUNDINGS)}"
             raise ConfigError("no such rounding", where=f"loss.center_rounding={center_rounding}", fix=fix)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from segexp.weights.panoptic import BOW_THREE_LOW, D2, D2_DENSE, D2_SEPARABLE, bow
 from segexp.weights.schemes import BODY, Scheme
 
 RESNETS = {
@@ -142,29 +143,19 @@ def _bow(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]]
     return "DeepLabv3", ["model=deeplabv3", *pool]
 
 
-def _both(**keys: str) -> list[str]:
-    """Overrides of both decoders of a panoptic model."""
-    return [f"decoder.parts.{part}.{key}={value}" for part in ("semantic", "instance") for key, value in keys.items()]
-
-
 def _bow_panoptic(state: Mapping[str, Tensor]) -> tuple[str, list[str]]:
-    keys = ["model=panoptic_deeplab", "head.align_corners=true", *_both(align_corners="true", pool_norm="false")]
-    width = len(state["decoder.instance_head.classifier.center.1.weight"][0])
-    keys += [f"head.instance_width={width}"] if width != 32 else []
+    keys, center = [*bow()], state.get("decoder.instance_head.classifier.center.1.weight")
+    keys += [f"head.instance_width={center.shape[1]}"] if center is not None and center.shape[1] != 32 else []
     if "decoder.semantic_decoder.project.2.0.weight" not in state:
         return "Panoptic-DeepLab", [*keys, "backbone.output_stride=16"]
-    for part, low_width in (("semantic", "[128,64,32]"), ("instance", "[64,32,16]")):
-        keys += [f"decoder.parts.{part}.low=[c4,c3,c2]", f"decoder.parts.{part}.low_width={low_width}"]
-    return "Panoptic-DeepLab with three shallow levels", [*keys, "backbone.output_stride=32"]
+    return "Panoptic-DeepLab with three shallow levels", [*keys, *BOW_THREE_LOW, "backbone.output_stride=32"]
 
 
 def _d2_panoptic(state: Mapping[str, Tensor]) -> tuple[str, list[str]]:
-    keys = ["model=panoptic_deeplab", "backbone.output_stride=16", "backbone.first_block_dilation=full", *_both(pool_norm="bias")]
-    keys += ["decoder.parts.instance.low_width=[64,32]"]
+    keys = ["model=panoptic_deeplab", "backbone.output_stride=16", "backbone.first_block_dilation=full", *D2]
     if any(".fuse_conv.depthwise." in name for name in state):
-        return "Panoptic-DeepLab with separable convolutions", [*keys, *_both(aspp_separable="null"), "head.center_dense=true"]
-    dense = _both(separable="false", aspp_separable="null", fuse_convs="2", fuse_kernel="3")
-    return "Panoptic-DeepLab", [*keys, *dense, "head.separable=false", "head.kernel=3", "head.convs=2"]
+        return "Panoptic-DeepLab with separable convolutions", [*keys, *D2_SEPARABLE]
+    return "Panoptic-DeepLab", [*keys, *D2_DENSE]
 
 
 def _d2(state: Mapping[str, Tensor], body: str | None) -> tuple[str, list[str]] | None:

@@ -210,3 +210,12 @@ def test_levels_tapped_first_are_those_before_the_relu():
     for name in ("c1", "c2", "c3"):
         assert torch.equal(before[name].relu(), after[name])
     assert torch.equal(before["c5"], after["c5"])
+
+
+def test_a_stride_that_lies_in_a_blur_is_not_moved():
+    with torch.device("meta"):
+        with pytest.raises(
+            ConfigError, match=r"blocks lies in BlurPool2d, .*; backbone.layout=caffe; fix: backbone.layout=null, or backbone=res"
+        ):
+            TimmCNN(RGB, name="resnetblur50", layout="caffe")
+        TimmCNN(RGB, name="resnetblur50", output_stride=32)

@@ -220,19 +220,19 @@ WRONG = {
     "detections don't label an image": (
         swapped("fcos", metrics={"label": Accuracy}),
         SPEC,
-        ["Metrics needs predicted label, but DenseNms provides boxes"],
+        ["metrics=label needs predicted label, but DenseNms provides boxes"],
         ["metrics"],
     ),
     "fused segments aren't the argmax": (
         swapped("queries", metrics={"semantic": SemanticMetrics}),
         SPEC,
-        ["Metrics needs predicted semantic, but QueryPanoptic provides boxes, masks, segments"],
+        ["metrics=semantic needs predicted semantic, but QueryPanoptic provides boxes, masks, segments"],
         ["metrics"],
     ),
     "boxes don't tell masks": (
         swapped("mask_rcnn"),
         DataSpec(SPEC.classes, frozenset({"boxes"})),
-        ["RoiHead needs masks, but the data set gives boxes, label", "RoiLoss needs masks", "Metrics needs masks"],
+        ["RoiHead needs masks, but the data set gives boxes, label", "RoiLoss needs masks", "metrics=masks needs masks"],
         ["head", "loss", "metrics"],
     ),
     "a semantic data set has no segments": (
@@ -240,7 +240,7 @@ WRONG = {
         DataSpec(SPEC.classes, frozenset({"semantic"})),
         [
             "CenterOffsetLoss needs segments, but the data set gives semantic",
-            "Metrics needs masks, segments, but the data set gives semantic",
+            "metrics=[masks,panoptic] needs masks, segments, but the data set gives semantic",
         ],
         ["loss", "metrics"],
     ),
@@ -251,8 +251,8 @@ WRONG = {
             "FcosLoss accepts PointBoxes, but LinearHead emits ClassLogits",
             "ArgMax accepts SemanticLogits, but LinearHead emits ClassLogits",
             "FcosLoss needs boxes, but the data set gives semantic",
-            "Metrics needs label, but the data set gives semantic",
-            "Metrics needs predicted label, but ArgMax provides semantic",
+            "metrics=label needs label, but the data set gives semantic",
+            "metrics=label needs predicted label, but ArgMax provides semantic",
         ],
         ["loss", "postprocess", "metrics"],
     ),

@@ -72,6 +72,7 @@ def test_masks_become_a_panoptic_set(masks, capsys):
         ({"classes": "sky:10,car:10"}, "'car:10' has no name, or a name or value of another class"),
         ({"classes": "sky:x"}, "'x' is no value of a mask"),
         ({"semantic": "nowhere"}, "there is no such folder"),
+        ({"ignore": "0,10"}, "a value can't be a class and ignored: sky:10 of --classes; --ignore=0,10"),
     ],
 )
 def test_options_that_cant_be(masks, capsys, changes, told):
@@ -82,6 +83,22 @@ def test_options_that_cant_be(masks, capsys, changes, told):
 
 def missing_partner(root):
     (root / "objects/s1.png").unlink()
+
+
+def two_of_a_stem(root):
+    Image.new("L", (32, 24)).save(root / "objects/s1.tif")
+
+
+def folder_and_file(root):
+    (root / "objects/s1").mkdir()
+
+
+def two_pictures(root):
+    tree.noise(root / "set/images/train/s1.png", 1)
+
+
+def picture_size(root):
+    tree.noise(root / "set/images/train/s1.jpg", 1, (28, 32))
 
 
 def missing_picture(root):
@@ -97,6 +114,10 @@ def other_size(root):
     [
         (missing_partner, "1 masks lack their partner, the first: s1, which is in classes only"),
         (missing_picture, "a mask without a picture; s1"),
+        (two_of_a_stem, "two of one name: s1.png and s1.tif"),
+        (folder_and_file, "two of one name: s1 and s1.png"),
+        (two_pictures, "two of one name: s1.jpg and s1.png"),
+        (picture_size, "the picture is (28, 32), its masks are (24, 32) (height, width)"),
         (other_size, "the class mask is (24, 32), the instance mask (5, 5)"),
     ],
 )
@@ -133,3 +154,53 @@ def test_instances_alone_give_the_published_segments(tmp_path):
         second = theirs[index]
         pairs = np.unique(np.stack([first["segments"].numpy().ravel(), second["segments"].numpy().ravel()]), axis=1)
         assert pairs.shape[1] == len(first["segment_labels"]) == len(second["segment_labels"])
+
+
+def test_what_is_refused_before_the_first_image_leaves_no_folder(masks):
+    missing_partner(masks)
+    assert convert(masks, out=masks / "new/set") == 1
+    assert not (masks / "new").exists()
+
+
+@pytest.mark.parametrize("place", ["", "annotations", "annotations/panoptic_train"])
+def test_a_file_in_the_way_of_the_result(masks, capsys, place):
+    out = masks / "out"
+    (out / place).parent.mkdir(parents=True, exist_ok=True)
+    (out / place).write_text("mine")
+    assert convert(masks, out=out) == 2
+    assert "is a file, where a folder is wanted; --out=" in capsys.readouterr().err
+    assert (out / place).read_text() == "mine"
+
+
+def test_only_pictures_are_pictures(masks):
+    (masks / "set/images/train/s0.json").write_text("{}")
+    assert convert(masks) == 0
+    opened = CocoPanoptic(root=str(masks / "set")).open("train")
+    assert [opened.key(i) for i in range(3)] == ["s0.jpg", "s1.jpg", "s2.jpg"]
+
+
+def test_the_default_of_ignore_gives_way_to_a_class(masks):
+    assert convert(masks, classes="sky:10,car:20,road:30,none:255") == 0
+
+
+def test_a_picture_that_lies_on_its_side_by_its_exif(masks):
+    path = masks / "set/images/train/s1.jpg"
+    turned = Image.new("RGB", (24, 32))
+    exif = turned.getexif()
+    exif[274] = 6
+    turned.save(path, exif=exif)
+    assert convert(masks) == 0
+
+
+def test_a_folder_of_masks_is_called_as_its_picture_with_all_dots(masks):
+    for number in range(3):
+        array = np.asarray(Image.open(masks / f"objects/s{number}.png"))
+        (masks / f"folders/s.v{number}").mkdir(parents=True)
+        for place in (1, 2):
+            Image.fromarray((array == place).astype(np.uint8)).save(masks / f"folders/s.v{number}/{place}.png")
+        for folder, ending in (("classes", "png"), ("set/images/train", "jpg")):
+            (masks / f"{folder}/s{number}.{ending}").rename(masks / f"{folder}/s.v{number}.{ending}")
+    assert convert(masks, instances=masks / "folders") == 0
+    opened = CocoPanoptic(root=str(masks / "set")).open("train")
+    assert [opened.id(i) for i in range(3)] == ["train/s.v0", "train/s.v1", "train/s.v2"]
+    assert [len(opened[i]["segment_labels"]) for i in range(3)] == [5, 5, 5]

@@ -11,8 +11,12 @@ from PIL import Image
 
 from segexp.data.coco_panoptic import CocoPanoptic
 from segexp.errors import ConfigError, DataError
+from segexp.formats.coco_panoptic import PanopticWriter
 from segexp.targets import derive
+from segexp.types import ClassInfo, DataSpec
 from tests.data import panoptic_tree as tree
+
+SPEC = DataSpec((ClassInfo("a"),), frozenset({"segments"}))
 
 
 @pytest.fixture
@@ -133,6 +137,10 @@ REFUSED = {
         lambda root: edit(root, lambda found: first_segments(found)[0].update(category_id=8)),
         r"image 1, segment 256: category 8, which isn't among the categories",
     ),
+    "category of no whole number": (
+        lambda root: edit(root, lambda found: first_segments(found)[0].update(category_id=7.0)),
+        r"image 1, segment 256: its category_id is no whole number",
+    ),
     "void as a segment": (
         lambda root: edit(root, lambda found: first_segments(found)[0].update(id=0)),
         r"image 1, segment 0: an id is a whole number from 1 to 16777215",
@@ -228,3 +236,48 @@ def test_the_fingerprint_follows_the_files(root):
     before = CocoPanoptic(root=str(root)).fingerprint()
     tree.put_ids(root / "annotations/panoptic_train/000001.png", np.full(tree.SIZE, 300))
     assert CocoPanoptic(root=str(root)).fingerprint() != before
+
+
+def test_image_ids_are_the_jsons_own(root):
+    def texts(found):
+        found["images"][0]["id"] = found["annotations"][0]["image_id"] = "0001"
+
+    edit(root, texts)
+    split = CocoPanoptic(root=str(root)).open("train")
+    assert split.image_ids() == {"000001": "0001", "000002": 2, "000003": 3}
+    with PanopticWriter(root / "out", SPEC, image_ids=split.image_ids()) as writer:
+        for index in range(3):
+            writer.add(split.id(index), (1, 1), torch.zeros(1, 1, dtype=torch.int32), torch.zeros(0))
+    assert [image["id"] for image in json.loads(writer.json.read_text())["images"]] == ["0001", 2, 3]
+
+
+def test_pictures_of_one_stem_in_different_folders(root):
+    def move(found):
+        for number, folder in ((1, "a"), (2, "b")):
+            (root / f"images/train/{folder}").mkdir()
+            (root / f"images/train/{number:06d}.png").rename(root / f"images/train/{folder}/x.png")
+            found["images"][number - 1]["file_name"] = f"{folder}/x.png"
+
+    edit(root, move)
+    split = pickle.loads(pickle.dumps(CocoPanoptic(root=str(root)).open("train")))
+    assert [split.id(i) for i in range(3)] == ["train/a/x", "train/b/x", "train/000003"]
+    assert [split[i]["meta"]["id"] for i in range(2)] == ["train/a/x", "train/b/x"]
+    assert split.image_ids() == {"a__x": 1, "b__x": 2, "000003": 3}
+
+
+def test_a_single_json_is_that_of_train(root):
+    with pytest.raises(ConfigError, match="has no split 'val' here") as error:
+        CocoPanoptic(root=str(root), json="annotations/panoptic_val.json").open("val")
+    assert error.value.fix == "data.json={train: annotations/panoptic_val.json, val: <json>}, or data.split=train"
+
+
+def test_given_classes_are_checked_before_the_disk_is_touched():
+    with pytest.raises(ConfigError, match="this is no list of categories"):
+        CocoPanoptic(root="nowhere", classes=5)
+
+
+def test_a_file_of_classes(root):
+    with pytest.raises(ConfigError, match=r"there is no such file; data.classes=.*nope.json"):
+        _ = CocoPanoptic(root=str(root), classes="nope.json").spec
+    (root / "classes.json").write_text(json.dumps(tree.CATEGORIES))
+    assert CocoPanoptic(root=str(root), classes="classes.json").spec.names == ("sky", "car", "road")

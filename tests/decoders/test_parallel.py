@@ -8,7 +8,7 @@ import torch
 from segexp.decoders.deeplabv3plus import DeepLabV3Plus
 from segexp.decoders.identity import Identity
 from segexp.decoders.parallel import Parallel
-from segexp.errors import ConfigError
+from segexp.errors import ConfigError, WiringError
 from segexp.types import Level
 
 SPEC = {"c2": Level(24, 4), "c5": Level(64, 16)}
@@ -36,3 +36,30 @@ def test_refusals():
         Parallel(SPEC, parts={})
     with pytest.raises(ConfigError, match=r"Identity emits c2, c5, not semantic; decoder.parts.x; fix: a decoder that emits it"):
         Parallel(SPEC, parts={"x": Identity})
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "where", "fix"),
+    [
+        (
+            {"low_width": 0},
+            ConfigError,
+            "decoder.parts.instance.low=c2, decoder.parts.instance.low_width=0",
+            "decoder.parts.instance.low=c2",
+        ),
+        ({"aspp_separable": "x"}, ConfigError, "decoder.parts.instance.aspp_separable=x", "decoder.parts.instance.aspp_separable=false|"),
+        ({"low": "c3"}, WiringError, "it is given c2, c5", "decoder.parts.instance.low=c2|c5; or a backbone that has what lacks"),
+    ],
+)
+def test_what_a_part_refuses_has_the_keys_of_that_part(options, kind, where, fix):
+    with pytest.raises(ConfigError) as caught:
+        Parallel(SPEC, parts={"semantic": partial(DeepLabV3Plus, width=16), "instance": partial(DeepLabV3Plus, **options)})
+    assert type(caught.value) is kind
+    assert caught.value.where == where
+    assert caught.value.fix.startswith(fix)
+
+
+def test_keys_of_a_part_of_a_part():
+    with pytest.raises(ConfigError) as caught:
+        Parallel(SPEC, parts={"a": partial(Parallel, parts={"b": partial(DeepLabV3Plus, width=0)})})
+    assert caught.value.where == "decoder.parts.a.parts.b.width=0"

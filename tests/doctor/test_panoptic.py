@@ -65,6 +65,8 @@ COCO = {  # name -> (kind, plant, what is told)
     "painted over": ("segment-missing", repaint(lambda a: np.where(a == 256, 0, a)), "image 1, segment 256"),
     "twice": ("segment-twice", listed(lambda s: s.append(dict(s[0]))), "image 1, segment 256: listed 2 times"),
     "unknown category": ("segment-category", segment(category_id=8), "image 1, segment 256: category 8"),
+    "category of no whole number": ("segment-category", segment(category_id=9.0), "image 1, segment 256: its category_id is no whole"),
+    "a negative category": ("segment-category", segment(category_id=-2), "image 1, segment 256: category -2, which isn't among"),
     "no category": ("segment-category", segment(category_id=None), "image 1, segment 256: no category"),
     "area": ("segment-area", segment(area=5), "image 1, segment 256: the JSON gives the area 5, the PNG has 48"),
     "box": ("segment-box", segment(bbox=[0, 0, 2, 2]), "image 1, segment 256: the JSON gives the box [0, 0, 2, 2]"),
@@ -102,6 +104,21 @@ COCO = {  # name -> (kind, plant, what is told)
         whole(lambda f: f["annotations"].append({"image_id": 1, "file_name": "000001.png"}) or f["annotations"].pop(0)),
         "the annotation of image 1 has no file_name, or its segments_info is no list",
     ),
+    "not a segment": (
+        "json-entry",
+        listed(lambda s: s.append([7])),
+        "image 1: entry 6 of segments_info is no segment with id and category_id: [7]",
+    ),
+    "no isthing": (
+        "no-isthing",
+        lambda root: [whole(lambda f: [c.pop("isthing") for c in f["categories"]], split)(root) for split in ("train", "val")],
+        "train: none of the 3 categories has isthing",
+    ),
+    "a colour beyond 255": (
+        "category-color",
+        whole(lambda f: f["categories"][2].update(color=[300, 0, 0]), "val"),
+        "val: colours that are none: 200 (road) has [300, 0, 0]",
+    ),
     "other categories": (
         "categories",
         whole(lambda f: f["categories"][1].update(name="truck"), "val"),
@@ -132,6 +149,7 @@ ALSO = {  # what one defect brings along
     "no segments": {"unannotated", "all-ignored", "orphan-labels", "unlisted-sample"},
     "lossy": {"wrong-suffix", "segment-unlisted", "segment-missing", "segment-area", "segment-box"},
     "cut off": {"json-size"},
+    "no isthing": {"stuff-crowd", "stuff-twice"},
 }
 
 

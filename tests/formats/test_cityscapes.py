@@ -8,6 +8,7 @@ from PIL import Image
 from segexp.data.cityscapes import Cityscapes
 from segexp.errors import DataError
 from segexp.formats.cityscapes import write_instances
+from segexp.types import ClassInfo, DataSpec
 
 SPEC = Cityscapes(root="").spec
 
@@ -32,3 +33,10 @@ def test_an_image_without_objects_has_its_file(tmp_path):
 def test_an_unknown_class_is_refused(tmp_path):
     with pytest.raises(DataError, match="image a, object 0: there is no class 19"):
         write_instances(tmp_path, "a", SPEC, torch.ones(1, 4, 6, dtype=torch.bool), torch.tensor([19]), torch.ones(1))
+
+
+def test_a_class_name_with_a_slash_is_a_file_of_this_folder(tmp_path):
+    spec = DataSpec((ClassInfo("tv/monitor", True),), frozenset({"masks"}))
+    path = write_instances(tmp_path, "val/a/x", spec, torch.ones(1, 4, 6, dtype=torch.bool), torch.tensor([0]), torch.ones(1))
+    assert path.read_text() == "a__x_0000_tv-monitor.png 0 1.000000\n"
+    assert {found.name for found in tmp_path.iterdir()} == {"a__x.txt", "a__x_0000_tv-monitor.png"}

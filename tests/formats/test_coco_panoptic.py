@@ -184,3 +184,13 @@ def test_cityscapes_ids(tmp_path):
         (24000, 24, 0),
     ]
     assert read_ids(tmp_path / "panoptic" / name).tolist() == [[7, 26000, 26001, 26, 24000]]
+
+
+def test_a_refusal_leaves_no_empty_folder(tmp_path):
+    with pytest.raises(DataError), PanopticWriter(tmp_path / "new/annotations", SPEC) as writer:
+        writer.add("5", (3, 3), MAP, LABELS)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "old").mkdir()
+    with pytest.raises(DataError), PanopticWriter(tmp_path / "old", SPEC) as writer:
+        writer.add("5", (3, 3), MAP, LABELS)
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]

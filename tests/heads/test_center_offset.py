@@ -40,6 +40,8 @@ def test_convolutions_before_the_last_keep_the_width_of_the_level():
     ({"kernel": 4}, "a kernel's side is a whole odd number; head.kernel=4; fix: head.kernel=3|5"),
     ({"convs": 0}, "each branch has one convolution at least; head.convs=0; fix: head.convs=1|2"),
     ({"separable": "maybe"}, "head.separable=maybe"),
+    ({"semantic_width": 0}, "head.semantic_width=0; fix: head.semantic_width=256"),
+    ({"instance_width": 0}, "head.instance_width=0; fix: head.instance_width=32"),
 ])  # fmt: skip
 def test_refusals(options, message):
     with pytest.raises(ConfigError) as error:
@@ -50,5 +52,6 @@ def test_refusals(options, message):
 def test_levels():
     with pytest.raises(WiringError, match="CenterOffsetHead needs the level instance; it is given semantic"):
         CenterOffsetHead({"semantic": Level(16, 4)}, DATA)
-    with pytest.raises(WiringError, match="semantic and instance must have one stride; they have 4 and 8"):
+    with pytest.raises(WiringError, match="semantic and instance must have one stride; they have 4 and 8") as caught:
         CenterOffsetHead({"semantic": Level(16, 4), "instance": Level(8, 8)}, DATA)
+    assert "decoder.parts.instance.low=[c3,c2]" in caught.value.fix
