@@ -52,7 +52,7 @@ def test_it_fits_every_backbone(model):
     for backbone in BACKBONES:
         found = chain(f"model={model}", f"backbone={backbone}")
         levels = found.model.backbone.spec | found.model.decoder.spec
-        level = getattr(found.model.head, "level", None) or found.model.head.low
+        level = getattr(found.model.head, "level", None) or getattr(found.model.head, "low", "semantic")
         assert levels[level].stride == found.model.head.stride == STRIDES.get(model, 4), backbone
 
 
