@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ GIVES = {"panoptic": "segments", "instances": "masks", "semantic": "semantic"}
 Patterns = str | Mapping[str, str] | None  # a path with {split}, or one for each split
 
 
-class CocoLayout:
+class CocoLayout(ABC):
     """Splits as JSON files below `root`; who inherits says in `jsons`, `folders` and `masks` where things may lie.
 
     Args:
@@ -36,13 +37,13 @@ class CocoLayout:
             raise ConfigError("no such annotation", where=f"data.annotation={annotation}", fix=f"data.annotation={'|'.join(ANNOTATIONS)}")
         self.root, self.annotation = Path(root), annotation
 
+    @abstractmethod
     def jsons(self, split: str) -> Iterable[Path]:
         """Where the JSON of a split may lie, the usual place first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def folders(self, split: str) -> Iterable[Path]:
         """Where its pictures may lie."""
-        raise NotImplementedError
 
     def masks(self, split: str, found: Path) -> Iterable[Path]:
         """Where its PNG may lie; beside the JSON, in a folder of the same name, unless somebody says otherwise."""

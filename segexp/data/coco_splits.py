@@ -12,7 +12,7 @@ import torch
 
 from segexp.data.coco_json import Annotations, Fault, Record
 from segexp.data.coco_names import called, levels
-from segexp.data.labelled import LabelledFiles
+from segexp.data.labelled import Files
 from segexp.data.panoptic_faults import LENIENT, Known, listed, read_segments, unknown
 from segexp.data.rle import masks_of
 from segexp.errors import DataError
@@ -23,7 +23,7 @@ from segexp.types import DataSpec
 Picture = Callable[[Annotations, int], Path]
 
 
-class CocoFiles(LabelledFiles):
+class CocoFiles(Files):
     """Pictures that a JSON lists; alone, those of a test without labels.
 
     Args:
@@ -34,8 +34,8 @@ class CocoFiles(LabelledFiles):
     """
 
     def __init__(self, name: str, found: Annotations, picture: Picture, spec: DataSpec) -> None:
-        super().__init__(name, (), _nowhere, _nothing, channels=spec.in_channels)
-        self.keys, self.levels = found.names, levels(found.names)
+        super().__init__(name, found.names, spec.in_channels)
+        self.levels = levels(found.names)
         self.found, self.picture = found, picture
         values = spec.values or range(spec.num_classes)
         self.known = Known({value: i for i, value in enumerate(values)}, frozenset(spec.thing_ids))
@@ -177,11 +177,3 @@ class InstanceFiles(CocoFiles):
 def _empty() -> Record:
     none = np.zeros(0, np.int64)
     return Record(none, none, none.astype(np.int8), none.astype(np.float64), np.zeros((0, 4)))
-
-
-def _nowhere(key: str) -> tuple[Path, Path | None]:
-    raise NotImplementedError(key)
-
-
-def _nothing(path: Path) -> dict[str, Any]:
-    return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,31 +21,18 @@ Place = Callable[[str], tuple[Path, Path | None]]
 Annotate = Callable[[Path], dict[str, Tensor]]
 
 
-class LabelledFiles:
-    """One split, read when its samples are asked for.
+class Files(ABC):
+    """One split, read when its samples are asked for; who inherits says where a sample's files are and what its labels say.
 
     Args:
         name: of the split.
-        keys: one per sample, from which `place` finds its files. They are kept as one array of bytes: a million of them
-            take tens of megabytes, and worker processes share them.
-        place: key -> (picture, labels or None).
-        annotate: reads a label file into what a sample carries, each map at the picture's size.
+        keys: bytes, one per sample. They are kept as one array: a million of them take tens of megabytes, and worker
+            processes share them.
         channels: of a picture.
-        id: key -> what a sample is called after `<split>/`; the key itself unless given.
     """
 
-    def __init__(
-        self,
-        name: str,
-        keys: Sequence[str],
-        place: Place,
-        annotate: Annotate,
-        *,
-        channels: int = 3,
-        id: Callable[[str], str] = str,
-    ) -> None:
-        self.name, self.place, self.annotate, self.channels, self.naming = name, place, annotate, channels, id
-        self.keys = np.array([key.encode() for key in keys], dtype=np.bytes_)
+    def __init__(self, name: str, keys: np.ndarray, channels: int) -> None:
+        self.name, self.keys, self.channels = name, keys, channels
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -53,29 +41,29 @@ class LabelledFiles:
         """The key of a sample."""
         return self.keys[index].decode()
 
+    @abstractmethod
     def id(self, index: int) -> str:
         """`<split>/<name>`, without opening a file."""
-        return f"{self.name}/{self.naming(self.key(index))}"
 
+    @abstractmethod
     def paths(self, index: int) -> tuple[Path, Path | None]:
         """The picture and the label file of a sample."""
-        return self.place(self.key(index))
 
     def labels(self, index: int, path: Path | None, size: tuple[int, ...]) -> dict[str, Any]:
-        """What a sample carries beside its picture.
+        """What a sample carries beside its picture; nothing, of a test.
 
         Args:
             index: of the sample.
             path: of its label file.
             size: (height, width) of its picture.
         """
-        return self.annotate(path) if path else {}
+        return {}
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Read one sample.
 
         Returns:
-            `image` uint8 or int32 [C,H,W]; what `annotate` gives; `meta` {id, size, path}, the path of the label file
+            `image` uint8 or int32 [C,H,W]; what `labels` gives; `meta` {id, size, path}, the path of the label file
             where there is one.
 
         Raises:
@@ -93,6 +81,41 @@ class LabelledFiles:
                 value = tv_tensors.Mask(value)
             sample[kind] = value
         return sample
+
+
+class LabelledFiles(Files):
+    """A split whose samples each have a key that their files follow from.
+
+    Args:
+        name: of the split.
+        keys: one per sample, from which `place` finds its files.
+        place: key -> (picture, labels or None).
+        annotate: reads a label file into what a sample carries, each map at the picture's size.
+        channels: of a picture.
+        id: key -> what a sample is called after `<split>/`; the key itself unless given.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        keys: Sequence[str],
+        place: Place,
+        annotate: Annotate,
+        *,
+        channels: int = 3,
+        id: Callable[[str], str] = str,
+    ) -> None:
+        super().__init__(name, np.array([key.encode() for key in keys], dtype=np.bytes_), channels)
+        self.place, self.annotate, self.naming = place, annotate, id
+
+    def id(self, index: int) -> str:
+        return f"{self.name}/{self.naming(self.key(index))}"
+
+    def paths(self, index: int) -> tuple[Path, Path | None]:
+        return self.place(self.key(index))
+
+    def labels(self, index: int, path: Path | None, size: tuple[int, ...]) -> dict[str, Any]:
+        return self.annotate(path) if path else {}
 
 
 class ValueTable:
