@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segexp.errors import ConfigError, DataError
+from segexp.functional.names import PICTURES
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".npy"})
 
 
 class Files:

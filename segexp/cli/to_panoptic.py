@@ -9,6 +9,7 @@ from pathlib import Path
 
 from segexp.errors import ConfigError, DataError
 from segexp.formats.loose import LOOSE
+from segexp.functional.names import MASKS, PICTURES
 
 OPTIONS = ("--semantic", "--instances", "--classes", "--things", "--out", "--ignore", "--loose", "--images", "--split")
 USAGE = "segexp data to-panoptic --semantic=<folder> --instances=<folder> --classes=sky:0,road:1,car:2 --things=car --out=<folder>"
@@ -37,7 +38,6 @@ def run(options: Mapping[str, str]) -> int:
         DataError: masks that lack their partner, or can't be used; each with its file.
     """
     order = parse(options)
-    from segexp.cli.pictures import PICTURES
     from segexp.data.palette import voc_color
     from segexp.formats.coco_panoptic import PanopticWriter
     from segexp.formats.to_panoptic import combined
@@ -170,7 +170,6 @@ def _pairs(order: Order) -> Iterator[tuple]:
     import numpy as np
 
     from segexp.formats.to_panoptic import read_classes, read_numbers
-    from segexp.functional.names import MASKS
 
     semantic = _files(order.semantic, MASKS) if order.semantic else {}
     instances = _files(order.instances, MASKS, folders=True) if order.instances else {}

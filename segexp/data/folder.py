@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from segexp.data.folder_classes import FOUND, Coding, file_coding, given_coding
-from segexp.data.folder_files import SPLITS, SUFFIXES, Pairs, divided, find_layout, find_splits, name_of
+from segexp.data.folder_files import SPLITS, Pairs, divided, find_layout, find_splits, name_of
 from segexp.data.folder_masks import check_coding, found_coding
 from segexp.data.labelled import ColorTable, LabelledFiles, ValueTable, fingerprint
 from segexp.errors import ConfigError
+from segexp.functional.names import PICTURES
 from segexp.types import DataSpec
 
 
@@ -148,7 +149,7 @@ class Folder:
 
 def _endings(suffixes: Any) -> tuple[str, ...]:
     """Endings with their dots."""
-    given = [suffixes] if isinstance(suffixes, str) else SUFFIXES if suffixes is None else suffixes
+    given = [suffixes] if isinstance(suffixes, str) else PICTURES if suffixes is None else suffixes
     if not isinstance(given, (list, tuple)) or not given or not all(isinstance(s, str) and s.strip(".") for s in given):
         raise ConfigError("these are no endings of files", where=f"data.suffixes={suffixes}", fix="data.suffixes=[.png,.jpg], or null")
     return tuple(s if s.startswith(".") else f".{s}" for s in given)

@@ -16,7 +16,6 @@ PICTURES = ("images", "image", "imgs", "img", "JPEGImages", "pictures")
 MASKS = ("masks", "mask", "labels", "label", "annotations", "annots", "SegmentationClass", "gt")
 SPLITS: Mapping[str, tuple[str, ...]] = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 LIST_FOLDERS = ("", "splits", "ImageSets/Segmentation")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".npy")
 LOSSY = (".jpg", ".jpeg", ".webp")  # as masks to be refused by name
 MASK_SUFFIXES = (*EXACT, *LOSSY)
 ADDED = re.compile(r"[_-](masks?|labels?|gt|seg|segmentation|annotation)$", re.IGNORECASE)  # what names of masks often end in

@@ -1,9 +1,10 @@
-"""Names of files: what masks end in, and what a file is called that belongs to a sample or to a class."""
+"""Names of files: what pictures and masks end in, and what a file is called that belongs to a sample or to a class."""
 
 from __future__ import annotations
 
 import re
 
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".npy")
 MASKS = (".png", ".tif", ".tiff", ".bmp", ".gif", ".npy")  # formats that keep every value
 
 
