@@ -1,6 +1,6 @@
 """The lattice of annotations: pure functions that derive the poorer truth from the richer.
 
-segments -> masks + labels -> boxes + labels -> image label; segments -> semantic; segments -> image label.
+segments -> masks + labels -> boxes + labels -> image label -> classes present; segments -> semantic; segments -> image label.
 Boxes and offsets are derived after geometric transforms, so no rounding of corners accumulates.
 """
 
@@ -26,6 +26,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "boxes": ("boxes", "labels", "crowd"),
     "semantic": ("semantic",),
     "label": ("label",),
+    "present": ("present",),
 }
 
 
@@ -56,6 +57,8 @@ def derive(sample: Mapping[str, Any], wanted: Iterable[str], data: DataSpec, *, 
         found["semantic"] = segment_ops.to_semantic(found["segments"], found["segment_labels"], data.ignore_index)
     if "label" in wanted and "label" not in found:
         found["label"] = _largest(found, data)
+    if "present" in wanted and "present" not in found:
+        found["present"] = _present(found, data)
     keep = {name for kind in wanted for name in FIELDS[kind]}
     return Targets(**{f.name: found[f.name] for f in fields(Targets) if f.name in keep and f.name in found}, key=key)
 
@@ -70,6 +73,19 @@ def _things(found: dict[str, Tensor], data: DataSpec) -> dict[str, Tensor]:
     chosen = torch.isin(labels, torch.tensor(data.thing_ids, dtype=labels.dtype))  # [S]
     ids = chosen.nonzero().flatten() + 1
     return {"masks": segment_ops.to_masks(found["segments"], ids), "labels": labels[chosen], "crowd": found["segment_crowd"][chosen]}
+
+
+def _present(found: dict[str, Tensor], data: DataSpec) -> Tensor:
+    """1 for each class of which a segment, a thing or the image is, crowds too: float32 [K]."""
+    if "segments" in found:
+        labels = found["segment_labels"][segment_ops.areas(found["segments"], len(found["segment_labels"])) > 0]
+    elif "labels" in found:
+        labels = found["labels"]
+    else:
+        labels = found["label"].reshape(-1)
+    present = torch.zeros(data.num_classes)
+    present[labels[labels != data.ignore_index].long()] = 1
+    return present
 
 
 def _largest(found: dict[str, Tensor], data: DataSpec) -> Tensor:

@@ -46,7 +46,7 @@ class DataSpec:
 
     Args:
         classes: the classes, in the order of their ids.
-        provides: kinds of annotation that every sample carries: any of `segments masks boxes semantic label`.
+        provides: kinds of annotation that every sample carries: any of `segments masks boxes semantic label present`.
         ignore_index: the value of pixels without a label in semantic maps.
         in_channels: channels of an image.
         values: of each class, its value in the data set's own label files, where predictions are exchanged in them
@@ -90,7 +90,8 @@ class DataSpec:
 class Targets:
     """The truth of one image. Every field is optional; `segexp.targets.derive` fills the poorer from the richer."""
 
-    label: Field = None  # int64 [] class id, or float32 [K] where labels are several or mixed
+    label: Field = None  # int64 [] class id, or float32 [K] where labels are mixed
+    present: Field = None  # float32 [K] 1 for each class that the image shows, or between where labels are mixed
     semantic: Field = None  # int64 [H,W], ignore_index where unlabelled (uint8 in `Batch.truth`)
     boxes: Field = None  # float32 [N,4]
     labels: Field = None  # int64 [N] classes of boxes and masks
@@ -106,7 +107,7 @@ class Targets:
 class Prediction:
     """What was predicted for one image, at its original size. Field names are those of `Targets`."""
 
-    label_scores: Field = None  # float32 [K]
+    label_scores: Field = None  # float32 [K], of `label` (they sum to 1) or of `present`
     semantic: Field = None  # uint8 or int64 [H,W]
     boxes: Field = None  # float32 [N,4]
     masks: Field = None  # bool [N,H,W]

@@ -15,9 +15,10 @@ from segexp.errors import WiringError
 # What each kind gives directly. Truth and predictions differ on purpose: an argmax field is not the fusion of
 # predicted segments, and detections don't make an image label.
 TARGET_LATTICE: Mapping[str, frozenset[str]] = {
-    "segments": frozenset({"masks", "semantic", "label"}),
+    "segments": frozenset({"masks", "semantic", "label", "present"}),
     "masks": frozenset({"boxes"}),
-    "boxes": frozenset({"label"}),
+    "boxes": frozenset({"label", "present"}),
+    "label": frozenset({"present"}),
 }
 PREDICTION_LATTICE: Mapping[str, frozenset[str]] = {
     "segments": frozenset({"masks"}),

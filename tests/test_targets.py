@@ -41,6 +41,16 @@ def test_label_of_the_largest_thing_that_is_no_crowd():
     assert int(derive(nothing, {"label"}, SPEC).label) == SPEC.ignore_index
 
 
+def test_classes_present_are_those_of_segments_things_or_the_image():
+    assert derive(SAMPLE, {"present"}, SPEC).present.tolist() == [1, 1, 1]
+    hidden = SAMPLE | {"segments": torch.tensor([[1, 1], [4, 4]], dtype=torch.int32)}  # the car has no pixel, a crowd has
+    assert derive(hidden, {"present"}, SPEC).present.tolist() == [1, 0, 1]
+    boxes = {"boxes": torch.zeros(2, 4), "labels": torch.tensor([1, 1]), "crowd": torch.zeros(2, dtype=torch.bool)}
+    assert derive(boxes, {"present"}, SPEC).present.tolist() == [0, 1, 0]
+    assert derive({"label": torch.tensor(2)}, {"present"}, SPEC).present.tolist() == [0, 0, 1]
+    assert derive({"label": torch.tensor(SPEC.ignore_index)}, {"present"}, SPEC).present.tolist() == [0, 0, 0]
+
+
 def test_what_cannot_be_derived_is_refused():
     sample = {"semantic": torch.zeros(2, 2, dtype=torch.uint8), "meta": {"id": "x/7"}}
     with pytest.raises(DataError, match="boxes, masks can't be derived; sample x/7 carries semantic"):
