@@ -23,8 +23,8 @@ SEMANTIC = {
 
 
 def test_lattices():
-    assert derivable({"segments"}, TARGET_LATTICE) == {"segments", "masks", "boxes", "semantic", "label"}
-    assert derivable({"boxes"}, TARGET_LATTICE) == {"boxes", "label"}
+    assert derivable({"segments"}, TARGET_LATTICE) == {"segments", "masks", "boxes", "semantic", "label", "present"}
+    assert derivable({"boxes"}, TARGET_LATTICE) == {"boxes", "label", "present"}
     assert derivable({"segments"}, PREDICTION_LATTICE) == {"segments", "masks", "boxes"}
     assert derivable({"boxes"}, PREDICTION_LATTICE) == {"boxes"}
 
