@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ class CenterTargets(NamedTuple):
 
 
 def center_targets(
-    segments: Tensor, things: Tensor, *, sigma: float = 8.0, rounded: bool = False, peaks: Tensor | None = None
+    segments: Tensor, things: Tensor, *, sigma: float = 8.0, sigma_share: float = 0.0, rounded: bool = False, peaks: Tensor | None = None
 ) -> CenterTargets:
     """Centres and vectors, from a segment map.
 
@@ -32,6 +33,7 @@ def center_targets(
         segments: int32 [H,W], 0 = void.
         things: bool [S], the segments that have a centre.
         sigma: of the Gaussians, in pixels; they end 3 sigma + 1 pixels from the peak.
+        sigma_share: a thing's sigma is at least this share of the square root of its pixels.
         rounded: see above.
         peaks: bool [S]; the things that are in the heatmap. All unless given.
     """
@@ -41,28 +43,43 @@ def center_targets(
     there = things & (pixels > 0)
     shown = there if peaks is None else there & peaks
     return CenterTargets(
-        center=heatmap(middle[shown].floor().long(), tuple(segments.shape), sigma),
+        center=heatmap(middle[shown].floor().long(), tuple(segments.shape), _sigmas(pixels[shown], sigma, sigma_share)),
         offset=segment_ops.offsets(segments, middle, things),
         points=middle[there],
     )
 
 
-def heatmap(peaks: Tensor, size: Size, sigma: float) -> Tensor:
+def _sigmas(pixels: Tensor, sigma: float, share: float) -> list[float]:
+    """One for each thing; whole quarters of a pixel where they follow from its size."""
+    if not share:
+        return [sigma] * len(pixels)
+    return torch.maximum((pixels.sqrt() * share * 4).round() / 4, pixels.new_tensor(sigma, dtype=torch.float64)).tolist()
+
+
+def heatmap(peaks: Tensor, size: Size, sigmas: Sequence[float]) -> Tensor:
     """The largest of the Gaussians around whole pixels: float32 [H,W], 1 at a peak, 0 more than 3 sigma + 1 pixels away.
 
     Args:
         peaks: int64 [N,2] (y, x), inside the image.
         size: (height, width).
-        sigma: in pixels.
+        sigmas: of each, in pixels.
     """
-    reach = int(3 * sigma) + 1
-    side = torch.arange(-reach, reach + 1, dtype=torch.float64, device=peaks.device)
-    window = (-(side[:, None] ** 2 + side**2) / (2 * sigma**2)).exp().float()
-    framed = window.new_zeros(size[0] + 2 * reach, size[1] + 2 * reach)
-    for y, x in peaks.tolist():
-        part = framed[y : y + len(side), x : x + len(side)]
+    windows = {sigma: _gaussian(sigma, peaks.device) for sigma in set(sigmas)}
+    frame = max((len(window) // 2 for window in windows.values()), default=0)
+    framed = torch.zeros(size[0] + 2 * frame, size[1] + 2 * frame, device=peaks.device)
+    for (y, x), sigma in zip(peaks.tolist(), sigmas, strict=True):
+        window = windows[sigma]
+        top, left = (at + frame - len(window) // 2 for at in (y, x))
+        part = framed[top : top + len(window), left : left + len(window)]
         torch.maximum(part, window, out=part)
-    return framed[reach : reach + size[0], reach : reach + size[1]]
+    return framed[frame : frame + size[0], frame : frame + size[1]]
+
+
+def _gaussian(sigma: float, device: torch.device) -> Tensor:
+    """1 in the middle: float32, square, of an odd side."""
+    reach = int(3 * sigma) + 1
+    side = torch.arange(-reach, reach + 1, dtype=torch.float64, device=device)
+    return (-(side[:, None] ** 2 + side**2) / (2 * sigma**2)).exp().float()
 
 
 class PixelWeights(NamedTuple):

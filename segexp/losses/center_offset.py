@@ -39,6 +39,7 @@ class CenterOffsetLoss(nn.Module):
         small_instance_area: things of fewer pixels have the weight `small_instance_weight` in the cross-entropy.
         small_instance_weight: see above.
         sigma: of the heatmap's Gaussians, in input pixels.
+        sigma_share: a thing's sigma is at least this share of the square root of its pixels: large things have broad peaks.
         center_rounding: `floor`, the heatmap's peaks are the centres without fraction and vectors end at the centres
             themselves; `round`, both are at the nearest pixel (DeepLab2).
         crowd_centers: crowds have a peak, as in published code; it reaches pixels around them.
@@ -66,6 +67,7 @@ class CenterOffsetLoss(nn.Module):
         small_instance_area: int = 4096,
         small_instance_weight: float = 3.0,
         sigma: float = 8.0,
+        sigma_share: float = 0.0,
         center_rounding: str = "floor",
         crowd_centers: bool = True,
         ignore_stuff_in_offset: bool = True,
@@ -74,6 +76,7 @@ class CenterOffsetLoss(nn.Module):
     ) -> None:
         super().__init__()
         require_number("loss.sigma", sigma, "loss.sigma=8", least=0.1)
+        require_number("loss.sigma_share", sigma_share, "loss.sigma_share=0", least=0)
         require_number("loss.small_instance_area", small_instance_area, "loss.small_instance_area=4096", least=0)
         weights = {"semantic": semantic_weight, "center": center_weight, "offset": offset_weight, "small_instance": small_instance_weight}
         for name, value in weights.items():
@@ -84,7 +87,8 @@ class CenterOffsetLoss(nn.Module):
         self.semantic = Ohem(data, weight=semantic_weight, fraction=fraction, reduction=reduction, fused=fused)
         self.center_weight, self.offset_weight = center_weight, offset_weight
         self.small_area, self.small_weight = small_instance_area, small_instance_weight
-        self.sigma, self.rounded, self.crowd_centers = sigma, center_rounding == "round", crowd_centers
+        self.gaussians = {"sigma": sigma, "sigma_share": sigma_share}
+        self.rounded, self.crowd_centers = center_rounding == "round", crowd_centers
         self.stuff_counts, self.crowd_has_class = not ignore_stuff_in_offset, not ignore_crowd_in_semantic
         self.things, self.ignore_index = data.thing_ids, data.ignore_index
 
@@ -132,7 +136,7 @@ class CenterOffsetLoss(nn.Module):
         peaks = None if self.crowd_centers else ~crowd
         return _Truth(
             of_pixels(target.segments, classes, self.ignore_index),
-            center_targets(target.segments, things, sigma=self.sigma, rounded=self.rounded, peaks=peaks),
+            center_targets(target.segments, things, **self.gaussians, rounded=self.rounded, peaks=peaks),
             pixel_weights(
                 target.segments, things, crowd, small_area=self.small_area, small_weight=self.small_weight, stuff=self.stuff_counts
             ),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from segexp.errors import ConfigError, require_number
@@ -24,7 +26,9 @@ class CenterGrouping:
     """Pixels of things belong to the centre that their vector ends nearest to; a stuff class is one segment.
 
     A thing has the class of most of its pixels, of equals the lowest. Things come first, in the raster order of their
-    centres, then stuff in the order of the classes. Without a centre, pixels of things are void.
+    centres, then stuff in the order of the classes. Without a centre, pixels of things are void. With `lone_area` a connected
+    part of things in which no centre lies is a thing by itself, after those that have one, and not one with a distant centre:
+    what is missing in a weak heatmap is then lost only where things touch.
 
     All keys in pixels are in those of the input. The heatmap is searched at the input's size; classes are decided, and
     vectors followed, at the original size, where they are as long as the image is larger.
@@ -35,6 +39,7 @@ class CenterGrouping:
         nms_kernel: a centre is the highest pixel of a square of this side, odd.
         top_k: only centres above the `top_k`-th highest remain, as in published code (so `top_k` - 1 of them); null: all.
         stuff_area: stuff of fewer pixels is void.
+        lone_area: connected parts (by their sides) without a centre are things if they have so many pixels; null: none are.
         score: of a thing: `semantic`, the mean probability of its class over its pixels; `center`, the heatmap's value;
             or `both`, their product. Stuff has its mean probability, or 1 with `center`.
         center_score: where the heatmap is read: at the `middle` of the thing's pixels (Detectron2), or at its `peak`, the
@@ -55,12 +60,15 @@ class CenterGrouping:
         nms_kernel: int = 7,
         top_k: int | None = 200,
         stuff_area: int = 64,
+        lone_area: int | None = None,
         score: str = "both",
         center_score: str = "middle",
     ) -> None:
         require_number("postprocess.threshold", threshold, "postprocess.threshold=0.1", least=0, below=1)
         require_number("postprocess.nms_kernel", nms_kernel, "postprocess.nms_kernel=7", least=1, whole=True)
         require_number("postprocess.stuff_area", stuff_area, "postprocess.stuff_area=64", least=0)
+        if lone_area is not None:
+            require_number("postprocess.lone_area", lone_area, "postprocess.lone_area=10, or null: off", least=1)
         if nms_kernel % 2 == 0:
             why = "the square around a centre has an odd side"
             raise ConfigError(why, where=f"postprocess.nms_kernel={nms_kernel}", fix="postprocess.nms_kernel=7")
@@ -71,7 +79,7 @@ class CenterGrouping:
                 fix = f"postprocess.{key}={'|'.join(known)}"
                 raise ConfigError(f"no such {key}", where=f"postprocess.{key}={value}", fix=fix)
         self.find = partial(find_centers, threshold=threshold, window=nms_kernel, most=top_k)
-        self.stuff_area, self.score, self.center_score = stuff_area, score, center_score
+        self.stuff_area, self.lone_area, self.score, self.center_score = stuff_area, lone_area, score, center_score
         self.is_thing = torch.tensor([c.is_thing for c in data.classes], device="cpu")  # [K]
 
     def __call__(self, output: CenterOffset, sizes: Sizes, original_sizes: Sizes) -> list[Prediction]:
@@ -102,9 +110,14 @@ class CenterGrouping:
         peaks, values = self.find(image.heat)
         code = image.semantic.flatten().int()  # [H*W] a class, or the number of classes + that of a thing
         things = image.is_thing.index_select(0, code).nonzero().flatten()  # [P] places
-        voted, votes = code[things], torch.zeros(len(peaks), classes, dtype=torch.int64, device=code.device)
-        if len(peaks):
-            chosen = image.nearest(things, peaks)
+        chosen = image.nearest(things, peaks) if len(peaks) else torch.full_like(things, -1)
+        if self.lone_area is not None:
+            lone, count = image.lone_parts(peaks, self.lone_area)
+            chosen = torch.where(lone[things] > 0, lone[things] + (len(peaks) - 1), chosen)
+            values = torch.cat([values, values.new_full((count,), torch.nan)])
+        voted, votes = code[things], torch.zeros(len(values), classes, dtype=torch.int64, device=code.device)
+        if len(values):
+            things, chosen, voted = (x[chosen >= 0] for x in (things, chosen, voted))
             votes = torch.bincount(chosen * classes + voted, minlength=votes.numel()).view_as(votes)
             code[things] = (chosen + classes).int()
         areas = torch.bincount(code, minlength=classes)[:classes]
@@ -121,12 +134,11 @@ class CenterGrouping:
         scores = grouped.peaks.new_ones(len(grouped.labels))
         if self.score == "semantic":
             return scores
-        if self.center_score == "peak":
-            scores[:number] = grouped.peaks
-            return scores
         middle = centers(grouped.segments, len(grouped.labels))[:number]  # [N,2] in pixels of the original
         middle = ((middle + HALF) / middle.new_tensor(image.ratios) - HALF).clamp(min=0).long()
         scores[:number] = image.heat[middle[:, 0], middle[:, 1]]
+        if self.center_score == "peak":
+            scores[:number] = torch.where(grouped.peaks.isnan(), scores[:number], grouped.peaks)
         return scores
 
 
@@ -155,10 +167,25 @@ class _Image(NamedTuple):
             aims.append((peak + HALF) * ratio - HALF)
         return nearest(*ends, torch.stack(aims, 1))
 
+    def lone_parts(self, peaks: Tensor, least: float) -> tuple[Tensor, int]:
+        """The connected parts of things without one of the centres [N,2], numbered from 1: int64 [H*W], and how many there are.
+
+        Args:
+            peaks: (y, x) in the input's pixels.
+            least: pixels of a part, the input's.
+        """
+        parts, count = ndimage.label(self.is_thing[self.semantic.long()].cpu().numpy())
+        taken = np.bincount(parts.ravel(), minlength=count + 1) < least * self.ratios[0] * self.ratios[1]
+        taken[0] = True
+        for y, x in ((peaks + HALF) * peaks.new_tensor(self.ratios, dtype=torch.float32)).long().tolist():
+            taken[parts[y, x]] = True
+        numbers = np.where(taken, 0, np.cumsum(~taken))
+        return torch.from_numpy(numbers[parts].ravel()).to(self.semantic.device), int((~taken).sum())
+
 
 class _Grouped(NamedTuple):
     """The segments, things first."""
 
     segments: Tensor  # int32 [H,W]
     labels: Tensor  # int64 [S]
-    peaks: Tensor  # float32 [N], the heatmap at the centres of the things
+    peaks: Tensor  # float32 [N], the heatmap at the centres of the things, NaN of those without

@@ -90,12 +90,23 @@ def test_chosen_peaks_leave_the_vectors_alone():
     assert not torch.equal(every.center, some.center)
 
 
+def test_large_things_have_broad_peaks_where_asked_for():
+    segments = torch.ones(40, 40, dtype=torch.int32)
+    segments[4:8, 4:8] = 2  # 16 pixels: half of 4 is 2
+    segments[15:27, 12:37] = 3  # 300 pixels: half of 17.32 is 8.66, in quarters 8.75
+    things = torch.tensor([False, True, True])
+    found, plain = (center_targets(segments, things, sigma=3.0, sigma_share=share).center for share in (0.5, 0.0))
+    assert torch.equal(plain, heatmap(torch.tensor([[5, 5], [20, 24]]), (40, 40), [3.0, 3.0]))
+    assert torch.equal(found, heatmap(torch.tensor([[5, 5], [20, 24]]), (40, 40), [3.0, 8.75]))
+    assert found[20, 34] == pytest.approx(np.exp(-(10**2) / (2 * 8.75**2)))
+
+
 def test_a_gaussian_ends_and_the_higher_one_wins():
-    found = heatmap(torch.tensor([[0, 0], [0, 3]]), (9, 12), sigma=1)
+    found = heatmap(torch.tensor([[0, 0], [0, 3]]), (9, 12), [1.0, 1.0])
     assert (found[0, 0], found[0, 3], found[0, 7]) == (1, 1, torch.tensor(-8.0).exp())
     assert found[0, 1] == pytest.approx(np.exp(-0.5))
     assert found[0, 8] == 0  # 3 sigma + 2 pixels away
-    assert heatmap(torch.zeros(0, 2, dtype=torch.int64), (4, 5), 8).abs().max() == 0
+    assert heatmap(torch.zeros(0, 2, dtype=torch.int64), (4, 5), []).abs().max() == 0
 
 
 def test_nothing_but_void():

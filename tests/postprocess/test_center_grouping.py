@@ -106,6 +106,22 @@ def test_stuff_that_is_small_is_void_and_things_without_a_centre_too():
     assert (nothing.segments.unique().tolist(), nothing.segment_labels.tolist(), nothing.segment_scores.tolist()) == ([0], [], [])
 
 
+def test_a_connected_part_without_a_centre_is_a_thing_by_itself_where_asked_for():
+    rows = [[0, 0, 3, 0, 3, 1, 1, 1], [3, 3, 3, 3, 3, 3, 3, 1]]
+    case = output(rows, {(0, 0): 0.9}, things=(0, 1))
+    plain = grouped(case, stuff_area=0)
+    assert plain.segments.tolist() == [[1, 1, 2, 1, 2, 1, 1, 1], [2, 2, 2, 2, 2, 2, 2, 1]]
+    assert plain.segment_labels.tolist() == [1, 3]  # four of seven pixels
+    found = grouped(case, stuff_area=0, lone_area=2)
+    assert found.segments.tolist() == [[1, 1, 3, 1, 3, 2, 2, 2], [3, 3, 3, 3, 3, 3, 3, 2]]  # one pixel is too few
+    assert found.segment_labels.tolist() == [0, 1, 3]
+    several = grouped(output(rows, {}, things=(0, 1)), stuff_area=0, lone_area=2, score="center", center_score="peak")
+    assert several.segments.tolist() == [[1, 1, 3, 0, 3, 2, 2, 2], [3, 3, 3, 3, 3, 3, 3, 2]]
+    assert several.segment_scores.tolist() == [0, 0, 1]  # the heatmap says nothing
+    larger = grouped(case, original=(4, 16), stuff_area=0, lone_area=2)
+    assert larger.segments[::2, ::2].tolist() == found.segments.tolist()
+
+
 def test_a_centre_that_no_pixel_points_to_makes_no_segment():
     found = grouped(output([[0, 0, 0, 0, 1]], {(0, 0): 0.9, (0, 4): 0.9}), score="center")
     assert (found.segments.tolist(), found.segment_labels.tolist()) == ([[2, 2, 2, 2, 1]], [1, 0])
