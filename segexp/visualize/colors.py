@@ -9,6 +9,8 @@ from segexp.types import DataSpec, Prediction, Targets
 
 Annotation = Prediction | Targets
 UNKNOWN = (128, 128, 128)
+SHOWN = 0.5  # from this score an image shows a class
+SUM_OFF = 1e-3  # how far a sum of scores that sum to 1 may be from it
 GOLDEN = 0.618  # a step that keeps neighbours in the sequence far apart
 
 
@@ -65,13 +67,26 @@ def box_names(annotation: Annotation, data: DataSpec) -> list[str]:
 
 
 def image_label(annotation: Annotation, data: DataSpec) -> tuple[str, int]:
-    """The image label as (text, class id of its colour); an empty text where there is none."""
+    """The image label or labels as (text, class id of its colour); an empty text where there is none.
+
+    Scores that sum to 1 are of one class, the highest; others are of any number, of which those from 0.5 are named.
+    """
     scores, label = getattr(annotation, "label_scores", None), getattr(annotation, "label", None)
     if scores is not None:
         top = int(scores.argmax())
-        return f"{data.names[top]} {float(scores[top]):.2f}", top
+        if abs(float(scores.sum()) - 1) < SUM_OFF:
+            return f"{data.names[top]} {float(scores[top]):.2f}", top
+        named = [f"{data.names[i]} {float(scores[i]):.2f}" for i in shown_classes(scores, data)]
+        return ", ".join(named) or "none", top
+    if label is None:
+        label = getattr(annotation, "present", None)
     if label is None:
         return "", 0
-    ids = (label > 0.5).nonzero().flatten().tolist() if label.ndim else [int(label)]
+    ids = shown_classes(label, data) if label.ndim else [int(label)]
     ids = [i for i in ids if i < data.num_classes and i != data.ignore_index]
     return ", ".join(data.names[i] for i in ids), ids[0] if ids else 0
+
+
+def shown_classes(values: Tensor, data: DataSpec) -> list[int]:
+    """The classes of which an image has at least half: of scores or truth [K], in the order of their ids."""
+    return (values[: data.num_classes] >= SHOWN).nonzero().flatten().tolist()
