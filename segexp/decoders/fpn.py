@@ -4,35 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from segexp.decoders.levels import need
-from segexp.layers.conv import conv_norm_act
-from segexp.layers.resample import doubled, like
+from segexp.layers.climb import Climb
+from segexp.layers.resample import like
 from segexp.types import Features, FeatureSpec, Level
-
-
-class Climb(nn.Module):
-    """3x3 convolutions, each but perhaps the last followed by doubling, from one stride to another.
-
-    Args:
-        inputs: channels of the input.
-        width: channels of each convolution.
-        doublings: from the input's stride to the wanted one; 0 is one convolution without.
-    """
-
-    def __init__(self, inputs: int, width: int, doublings: int) -> None:
-        super().__init__()
-        self.doublings = doublings
-        self.convs = nn.ModuleList(conv_norm_act(width if i else inputs, width, 3) for i in range(max(doublings, 1)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        for number, conv in enumerate(self.convs):
-            x = conv(x)
-            if number < self.doublings:
-                x = doubled(x)
-        return x
 
 
 class FPN(nn.Module):
