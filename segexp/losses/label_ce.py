@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from segexp.errors import ConfigError
+from segexp.functional.labels import label_shares
 from segexp.losses.class_weights import class_weights_of
 from segexp.types import Batch, ClassLogits, DataSpec, Targets
 
@@ -59,11 +59,3 @@ class LabelCE(nn.Module):
         if label.ndim:
             return sum(w * share for w, share in zip(self.by_class, label.tolist(), strict=True))
         return 0.0 if int(label) == self.ignore_index else self.by_class[int(label)]
-
-
-def label_shares(label: Tensor, classes: int, ignore_index: int) -> Tensor:
-    """A class id int64 [] as shares of the classes, float32 [K], all 0 where it is `ignore_index`; shares stay as they are."""
-    if label.ndim:
-        return label.float()
-    known = label != ignore_index
-    return F.one_hot(label.where(known, 0).long(), classes).float() * known
