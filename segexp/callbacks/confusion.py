@@ -9,11 +9,13 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from segexp.callbacks.evaluation import RunInfo
 from segexp.functional.files import read_json, write_atomic
-from segexp.metrics.semantic import SemanticMetrics
 
 
 class ConfusionFile(Callback):
-    """Write `{split: {"classes": [names], "counts": [[pixels]]}}`, rows = truth, columns = prediction; without semantic metrics nothing.
+    """Write `{split: {"classes": [names], "counts": [[pixels]]}}`, rows = truth, columns = prediction.
+
+    The matrix is that of the first metric with `counted` (semantic, classification); without one nothing is written. Where images
+    are counted, not pixels, `"of": "images"` stands beside.
 
     A split that isn't evaluated keeps what it has.
     """
@@ -28,10 +30,12 @@ class ConfusionFile(Callback):
         self._write("test", trainer, pl_module)
 
     def _write(self, split: str, trainer: Trainer, task: Any) -> None:
-        for _, metric in task.metrics.parts():
-            if isinstance(metric, SemanticMetrics) and trainer.is_global_zero:
-                before = read_json(self.path) if self.path.exists() else {}
-                write_atomic(self.path, _text(before | {split: {"classes": list(metric.names), "counts": metric.counted.tolist()}}))
+        metric = next((part for _, part in task.metrics.parts() if hasattr(part, "counted")), None)
+        if metric is not None and trainer.is_global_zero:
+            before = read_json(self.path) if self.path.exists() else {}
+            unit = {"of": metric.unit} if hasattr(metric, "unit") else {}
+            part = unit | {"classes": list(metric.names), "counts": metric.counted.tolist()}
+            write_atomic(self.path, _text(before | {split: part}))
 
 
 def _text(splits: dict[str, Any]) -> str:
@@ -39,5 +43,6 @@ def _text(splits: dict[str, Any]) -> str:
     parts = []
     for name, part in splits.items():
         rows = ",\n  ".join(json.dumps(row) for row in part["counts"])
-        parts.append(f' {json.dumps(name)}: {{"classes": {json.dumps(part["classes"], ensure_ascii=False)}, "counts": [\n  {rows}]}}')
+        head = json.dumps({key: value for key, value in part.items() if key != "counts"}, ensure_ascii=False)[:-1]
+        parts.append(f' {json.dumps(name)}: {head}, "counts": [\n  {rows}]}}')
     return "{\n" + ",\n".join(parts) + "\n}\n"

@@ -23,6 +23,7 @@ class ClassificationMetrics(Metric):
     needs = frozenset({"label"})
     full_state_update = False
     higher_is_better = True
+    unit = "images"  # what `counted` counts
     confusion: Tensor  # int64 [K,K], row = truth, column = prediction; what this rank has counted
     within_five: Tensor  # int64 [] images whose class is among the first five
 

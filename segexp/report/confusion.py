@@ -19,9 +19,9 @@ LISTED_FROM = 0.005  # share of a class's pixels
 
 @dataclass(frozen=True)
 class Cell:
-    """Pixels of one class that were predicted as another; `share` is of the row."""
+    """Pixels or images of one class that were predicted as another; `share` is of the row."""
 
-    pixels: int
+    count: int
     share: float
     right: bool
 
@@ -32,8 +32,8 @@ class Mistake:
 
     truth: str
     predicted: str
-    share: float  # of the true class's pixels
-    pixels: int
+    share: float  # of the true class's pixels or images
+    count: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Confusion:
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     picture: str
     mistakes: tuple[Mistake, ...]
+    unit: str = "pixels"  # or images: what is counted
 
 
 def confusions(record: RunRecord) -> list[Confusion]:
@@ -70,6 +71,7 @@ def _confusion(split: str, stored: dict[str, Any]) -> Confusion | None:
         rows=tuple(_rows(names, counts, shares)) if small else (),
         picture="" if small else _picture(shares),
         mistakes=tuple(_worst(names, counts, shares)),
+        unit=str(stored.get("of", "pixels")),
     )
 
 

@@ -25,9 +25,9 @@ def test_rows_are_shares_of_the_truth_and_the_worst_mistakes_come_first(run):
     first, second = put(run, test=test, val=val)
     assert (first.split, second.split) == ("val", "test")
     name, cells = first.rows[0]
-    assert (name, [(c.pixels, c.share, c.right) for c in cells]) == ("a", [(6, 0.75, True), (2, 0.25, False), (0, 0.0, False)])
+    assert (name, [(c.count, c.share, c.right) for c in cells]) == ("a", [(6, 0.75, True), (2, 0.25, False), (0, 0.0, False)])
     assert [c.share for c in first.rows[2][1]] == [0, 0, 0]  # a class without a pixel
-    assert [(m.truth, m.predicted, m.share, m.pixels) for m in first.mistakes] == [("a", "b", 0.25, 2), ("b", "a", pytest.approx(0.1), 1)]
+    assert [(m.truth, m.predicted, m.share, m.count) for m in first.mistakes] == [("a", "b", 0.25, 2), ("b", "a", pytest.approx(0.1), 1)]
     assert second.mistakes == ()
 
 
