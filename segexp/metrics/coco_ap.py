@@ -1,86 +1,148 @@
-"""Average precision and recall over many images: faster-coco-eval's matching and sums, given the overlaps."""
+"""COCO's average precision as a metric: what is kept of each image, gathered over batches and ranks, and the figures of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
-
 import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
-LIMITS = (1, 10, 100)  # detections of each image and class that count
-AREAS = ("small", "medium", "large")
+from segexp.functional.average_precision import AREAS, IOUS, LIMITS, Objects, mean, precision_and_recall
+from segexp.types import DataSpec, Prediction, Targets
+
+Record = dict[str, Tensor]
+STATES: dict[str, tuple[tuple[int, ...], torch.dtype]] = {  # name -> shape of a row, kind
+    "images": ((4,), torch.int64),
+    "labels": ((), torch.int64),
+    "areas": ((), torch.float64),
+    "scores": ((), torch.float32),
+    "objects": ((2,), torch.int64),
+    "object_areas": ((), torch.float64),
+    "pairs": ((2,), torch.int64),
+    "ious": ((), torch.float64),
+}
 
 
-class Instances(NamedTuple):
-    """One image: see `segexp.metrics.instance.InstanceMetrics.measure`."""
+class AveragePrecision(Metric):
+    """`map map50 map75`, `map_` and `mar_` with `small medium large`, `mar1 mar10 mar100`, `map/<class>`, as COCO defines them.
 
-    detections: np.ndarray  # int64 [D,2]
-    scores: np.ndarray  # float32 [D]
-    objects: np.ndarray  # int64 [N,3]
-    overlaps: np.ndarray  # int64 [M,3]
+    `map` is the mean precision over recalls, over the IoUs 0.50, 0.55 .. 0.95 and over the classes that the truth holds; `mar`
+    the mean of the largest recalls with so many detections an image and class. Small is up to 32^2 pixels, large from 96^2 on. A
+    detection in a crowd isn't wrong. NaN where the truth holds no object of that kind. The figures are those of pycocotools.
 
-    def ious(self) -> np.ndarray:
-        """IoU of each detection and object: float64 [D,N]; with a crowd, the share of the detection that lies in it."""
-        shared = np.zeros((len(self.detections), len(self.objects)))
-        shared[self.overlaps[:, 0], self.overlaps[:, 1]] = self.overlaps[:, 2]
-        area = self.detections[:, 1, None]
-        union = np.where(self.objects[:, 2] == 1, area, area + self.objects[:, 1] - shared)
-        return shared / np.maximum(union, 1)
-
-
-def precision_and_recall(images: Sequence[Instances], classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Precision float64 [IoUs,recalls,classes,areas,limits] and the largest recall [IoUs,classes,areas,limits], -1 where undefined.
-
-    The ten IoUs are 0.50, 0.55 .. 0.95, the 101 recalls 0, 0.01 .. 1; areas are all, then `AREAS`.
+    A subclass says by `measure` what overlaps what.
     """
-    from faster_coco_eval.core.faster_eval_api import COCOeval_faster
 
-    class FromOverlaps(COCOeval_faster):
-        """Matches by the IoUs at hand: masks are neither kept nor encoded."""
+    full_state_update = False
+    higher_is_better = True
+    prefix = ""  # of the figures' names
+    images: list[Tensor]
 
-        def computeIoU(self, imgId: int, catId: int) -> np.ndarray:  # the library's names
-            image = images[imgId]
-            return image.ious()[np.ix_(image.detections[:, 0] == catId, image.objects[:, 0] == catId)]
+    def __init__(self, data: DataSpec) -> None:
+        super().__init__()
+        self.names = data.names
+        for name in STATES:
+            self.add_state(name, [], dist_reduce_fx="cat")
+        self._start()
 
-    evaluation = FromOverlaps(
-        _data_set(_objects(images), len(images), classes), _data_set(_detections(images), len(images), classes), "bbox"
+    def measure(self, prediction: Prediction, truth: Targets) -> Record:
+        """What is kept of one image: see `record`."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        super().reset()
+        self._start()
+
+    def update(self, records: list[Record]) -> None:
+        for record in records:
+            counts = [len(record[name]) for name in ("labels", "objects", "pairs")]
+            # which of this rank's images it is: with it, the data set's order is found again
+            self.images.append(torch.tensor([[len(self.images), *counts]], device=self.device))
+            for name, values in record.items():
+                getattr(self, name).append(values.to(self.device))
+
+    def compute(self) -> dict[str, Tensor]:
+        precision, recall = precision_and_recall(self._gathered(), len(self.names))  # [T,R,K,A], [T,K,A,L]
+        p, sizes = self.prefix, list(AREAS)[1:]
+        figures = {f"{p}map": mean(precision[..., 0])}
+        figures |= {f"{p}map50": mean(precision[0, :, :, 0]), f"{p}map75": mean(precision[5, :, :, 0])}
+        figures |= {f"{p}map_{name}": mean(precision[..., a]) for a, name in enumerate(sizes, 1)}
+        figures |= {f"{p}mar{limit}": mean(recall[:, :, 0, at]) for at, limit in enumerate(LIMITS)}
+        figures |= {f"{p}mar_{name}": mean(recall[:, :, a, -1]) for a, name in enumerate(sizes, 1)}
+        figures |= {f"{p}map/{name}": mean(precision[:, :, k, 0]) for k, name in enumerate(self.names)}
+        return {name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in figures.items()}
+
+    def _start(self) -> None:
+        """Each list begins with a tensor of no rows: a rank without images has something to gather."""
+        for name, (shape, kind) in STATES.items():
+            getattr(self, name).append(torch.zeros((0, *shape), dtype=kind, device=self.device))
+
+    def _gathered(self) -> Objects:
+        """The records of all images, in the order of the data set: ranks take images in turn."""
+        state = {name: dim_zero_cat(getattr(self, name)) for name in STATES}
+        if state["images"].is_meta:  # a chain without data, which is asked for the names of its figures
+            state = {name: torch.zeros((0, *shape), dtype=kind, device="cpu") for name, (shape, kind) in STATES.items()}
+        images, *rows = (values.cpu().numpy() for values in state.values())
+        return joined(images, Objects(*rows[:3], rows[0], *rows[3:]))
+
+
+def record(labels: Tensor, areas: Tensor, scores: Tensor, truth: Targets, object_areas: Tensor, overlap: Tensor) -> Record:
+    """What is kept of one image, whatever overlaps.
+
+    Args:
+        labels, areas, scores: [D] of the detections, by descending score.
+        truth: classes and crowds [N].
+        object_areas: [N].
+        overlap: float64 [D,N] IoU, or with a crowd the share of the detection that lies in it.
+
+    Returns:
+        `labels` int64 [D], `areas` float64 [D], `scores` float32 [D]; `objects` int64 [N,2]: class, 1 for a crowd;
+        `object_areas` float64 [N]; `pairs` int64 [M,2]: detection, object, and `ious` float64 [M], of one class and from 0.5 on.
+    """
+    pairs = ((overlap >= IOUS[0]) & (labels[:, None] == truth.labels)).nonzero()
+    return {
+        "labels": labels,
+        "areas": areas.double(),
+        "scores": scores.float(),
+        "objects": torch.stack([truth.labels, crowds(truth).long()], 1),
+        "object_areas": object_areas.double(),
+        "pairs": pairs,
+        "ious": overlap[pairs[:, 0], pairs[:, 1]],
+    }
+
+
+def crowds(truth: Targets) -> Tensor:
+    """bool [N]."""
+    return torch.zeros_like(truth.labels, dtype=torch.bool) if truth.crowd is None else truth.crowd
+
+
+def best(scores: Tensor, labels: Tensor, limit: int = LIMITS[-1]) -> Tensor:
+    """The numbers of the `limit` best of each class, by descending score, in their order where scores are equal: int64 [D]."""
+    order = scores.argsort(descending=True, stable=True)
+    if len(order) <= limit:
+        return order
+    alike = labels[order][:, None] == labels.unique()[None]  # [D,classes]
+    return order[((alike.cumsum(0) <= limit) & alike).any(1)]
+
+
+def joined(images: np.ndarray, rows: Objects) -> Objects:
+    """The rows of all images, one image after the other.
+
+    Args:
+        images: int [I,4] place in the data set, and how many detections, objects and pairs.
+        rows: as the images stand in `images`; pairs are numbered within their image.
+    """
+    order = np.argsort(images[:, 0], kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    of_detections, of_objects, of_pairs = (np.repeat(place, count) for count in images[:, 1:].T)
+    by_image, by_object = (np.argsort(owner, kind="stable") for owner in (of_detections, of_objects))
+    before = np.cumsum(images[order, 1:3], axis=0) - images[order, 1:3]  # [I,2]
+    return Objects(
+        *(part[by_image] for part in rows[:3]),
+        of_detections[by_image],
+        *(part[by_object] for part in rows[4:6]),
+        rows.pairs + before[of_pairs],
+        rows.ious,
     )
-    evaluation.evaluate()
-    evaluation.accumulate()
-    return evaluation.eval["precision"], evaluation.eval["recall"]
-
-
-def mean(values: np.ndarray) -> float:
-    """The mean of what is defined; NaN where nothing is."""
-    found = values[values > -1]
-    return float(found.mean()) if found.size else float("nan")
-
-
-def _data_set(annotations: list[dict[str, Any]], images: int, classes: int) -> Any:
-    from faster_coco_eval import COCO
-
-    data = COCO()
-    kinds = [{"id": k, "name": str(k)} for k in range(classes)]
-    data.dataset = {"images": [{"id": i} for i in range(images)], "annotations": annotations, "categories": kinds}
-    data.createIndex()
-    return data
-
-
-def _objects(images: Sequence[Instances]) -> list[dict[str, Any]]:
-    rows = [(i, *row) for i, image in enumerate(images) for row in image.objects.tolist()]
-    return [
-        {"id": number, "image_id": i, "category_id": kind, "area": area, "iscrowd": crowd}
-        for number, (i, kind, area, crowd) in enumerate(rows, 1)
-    ]
-
-
-def _detections(images: Sequence[Instances]) -> list[dict[str, Any]]:
-    rows = [
-        (i, *row, score)
-        for i, image in enumerate(images)
-        for row, score in zip(image.detections.tolist(), image.scores.tolist(), strict=True)
-    ]
-    return [
-        {"id": number, "image_id": i, "category_id": kind, "area": area, "score": score}
-        for number, (i, kind, area, score) in enumerate(rows, 1)
-    ]
