@@ -21,7 +21,7 @@ class PictureFiles:
     """The files of pictures, one after the other, in a `with` block.
 
     Args:
-        folder: gets `labels`, `overlays`, `exchange` and `panoptic`, those that apply.
+        folder: gets `labels`, `overlays`, `exchange`, `panoptic`, `boxes.json` and `masks.json`, those that apply.
         spec: the data set's classes, and their values in its own files.
         kinds: what is predicted.
         form: of segments; null: COCO's.
@@ -44,12 +44,14 @@ class PictureFiles:
     ) -> None:
         self.folder, self.spec, self.overlays, self.stack = folder, spec, overlays, ExitStack()
         self.panoptic = _panoptic(folder, spec, form, image_ids) if "segments" in kinds else None
+        self.results = _results(folder, spec, kinds, image_ids)
         if form is not None and self.panoptic is None:
             raise ConfigError("the model predicts no segments", where=f"--exchange={form}", fix="leave it out")
 
     def __enter__(self) -> Self:
-        if self.panoptic is not None:
-            self.stack.enter_context(self.panoptic)
+        for writer in (self.panoptic, self.results):
+            if writer is not None:
+                self.stack.enter_context(writer)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -60,7 +62,7 @@ class PictureFiles:
 
         Args:
             name: of the files in `labels` and `overlays`.
-            short: of those in `exchange` and `panoptic`.
+            short: of those in `exchange` and `panoptic`, and in the lists of boxes and masks.
             image: uint8 or int32 [C,H,W].
             prediction: at the image's size.
         """
@@ -78,6 +80,8 @@ class PictureFiles:
         if self.panoptic is not None:
             size = tuple(image.shape[-2:])
             self.panoptic.add(short, size, prediction.segments, prediction.segment_labels, prediction.segment_scores)
+        if self.results is not None:
+            self.results.add(short, tuple(image.shape[-2:]), prediction)
         if self.overlays:
             write_png(paint(visible(image), prediction, self.spec), str(self._place("overlays") / f"{name}.png"))
 
@@ -96,3 +100,10 @@ def _panoptic(folder: Path, spec: DataSpec, form: str | None, image_ids: dict[st
         what = "the ids of segments would begin with label ids, and the data set has none above 0"
         raise ConfigError(what, where="--exchange=cityscapes", fix="--exchange=coco")
     return CityscapesPanopticWriter(folder, spec, image_ids=image_ids)
+
+
+def _results(folder: Path, spec: DataSpec, kinds: frozenset[str], image_ids: dict[str, Any] | None) -> Any:
+    """Who lists boxes and masks; None where neither is predicted, or where they are those of segments."""
+    from segexp.formats.coco_results import KINDS, ResultsWriter
+
+    return ResultsWriter(folder, spec, kinds, image_ids=image_ids) if kinds & set(KINDS) else None

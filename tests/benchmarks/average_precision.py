@@ -7,12 +7,13 @@ dicts of them, whose making is not counted in `time` (nor is the tensors'), and 
 `memory`: the growth of the peak of a process of its own, from the data on, the libraries loaded. `large`: 100,000 images, ours alone.
 """
 
-import resource
+import re
 import subprocess
 import sys
 import time
 from contextlib import redirect_stdout
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -106,9 +107,14 @@ def peak(form):
     data = list(scenes(1000))
     ours(data[:2])
     official(*as_json(data[:2]))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = most()
     ours(data) if form == "ours" else official(*as_json(data))
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(most() - before)
+
+
+def most():
+    """MiB that this process has held at most, without what it was before it was started."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 
 
 def memory():
@@ -128,8 +134,7 @@ def large():
         metric.update(records)
     began = time.perf_counter()
     metric.compute()
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"100,000 images x 100 detections: {time.perf_counter() - began:.1f} s to compute, {most:.1f} GiB in all", flush=True)
+    print(f"100,000 images x 100 detections: {time.perf_counter() - began:.1f} s to compute, {most() / 1024:.1f} GiB in all", flush=True)
 
 
 if __name__ == "__main__":
