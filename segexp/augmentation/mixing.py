@@ -61,7 +61,8 @@ class Mixing:
         if not mixed or len(batch.targets) < 2:
             return batch
         cut = bool(self.cutmix) and (cut or not self.mixup)
-        share = float(rng.beta(*[self.cutmix if cut else self.mixup] * 2))
+        alpha = self.cutmix if cut else self.mixup
+        share = float(rng.beta(alpha, alpha))
         before = batch.images.roll(1, 0)
         if cut:
             box = rectangle(rng, tuple(batch.images.shape[-2:]), share)
