@@ -110,17 +110,17 @@ def pool(levels: Sequence[Tensor], strides: Sequence[int], boxes: Sequence[Tenso
         samples: points looked at in a cell, along either axis.
 
     Returns:
-        [sum of P,C,side,side], image by image.
+        float32 [sum of P,C,side,side], image by image.
     """
     image = torch.cat([torch.full_like(b[:, :1], i) for i, b in enumerate(boxes)])  # [P,1]
     rois = torch.cat([image, torch.cat(list(boxes))], 1).float()
     chosen = level_of(rois[:, 1:], strides)
-    out = levels[0].new_zeros(len(rois), levels[0].shape[1], side, side)
-    for number, (x, stride) in enumerate(zip(levels, strides, strict=True)):
-        here = (chosen == number).nonzero().flatten()
-        seen = roi_align(x.float(), rois[here], side, spatial_scale=1 / stride, sampling_ratio=samples)
-        out = out.index_copy(0, here, seen.to(out.dtype))
-    return out
+    places = [(chosen == number).nonzero().flatten() for number in range(len(levels))]
+    seen = [
+        roi_align(x.float(), rois[here], side, spatial_scale=1 / stride, sampling_ratio=samples)
+        for x, stride, here in zip(levels, strides, places, strict=True)
+    ]
+    return torch.cat(seen)[torch.cat(places).argsort()]
 
 
 def level_of(boxes: Tensor, strides: Sequence[int]) -> Tensor:

@@ -37,7 +37,7 @@ def test_an_aligned_part_aligns_the_image():
 
 
 def test_refusals():
-    with pytest.raises(ConfigError, match="it needs one part at least; head.parts; fix: head=semantic_roi has two"):
+    with pytest.raises(ConfigError, match=r"it needs one part at least; head\.parts; fix: head=semantic_roi has two"):
         MultiHead(SPEC, DATA, parts={})
     with pytest.raises(WiringError, match="SemanticHead needs the level p2; it is given c5"):
         MultiHead({"c5": Level(4, 8)}, FLAT, parts={"semantic": semantic})

@@ -151,7 +151,7 @@ def test_weights():
 
 def test_a_head_with_masks_and_a_loss_without():
     _, out = emitted(scene())
-    with pytest.raises(WiringError, match="the head has masks, and this loss none; loss.masks=false; fix: loss=mask_roi"):
+    with pytest.raises(WiringError, match=r"the head has masks, and this loss none; loss\.masks=false; fix: loss=mask_roi"):
         RoiLoss(DATA)(out, batch_of(scene()))
 
 
