@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
+from segexp.data.objects import refuse, summary
 from segexp.errors import ConfigError, DataError, SegexpError
 from segexp.functional.keys import key
 from segexp.functional.orders import Draw, EvaluationOrder, TrainOrder
@@ -105,6 +106,24 @@ class Samples(Dataset):
         if self.kept is not None:
             self.kept[index] = sample
         return sample
+
+
+def announce(split: Any, length: int) -> None:
+    """Say once, before a training, how many objects of a split are left out and why.
+
+    Args:
+        split: one of objects has `tally`; of others nothing is said.
+        length: so many samples are read.
+
+    Raises:
+        DataError: some objects are refused; here rather than when they would be drawn.
+    """
+    if not hasattr(split, "tally"):
+        return
+    tally = split.tally(length)
+    refuse(tally.faults, "")
+    if text := summary(tally):
+        print(f"{split.name}: {text}; segexp data check lists them", flush=True)
 
 
 def verify(sample: dict[str, Any], spec: DataSpec) -> None:
@@ -224,6 +243,7 @@ class DataModule(LightningDataModule):
         weights: gives how often each training sample is drawn in relation to others, float64 [N]; asked once, when a training
             begins. All equally often unless given.
         pieces: each training batch is cut into so many (see `trainer.on_oom`).
+        mixing: `(batch, classes) -> batch` of training batches on the device; they stay as they are unless given.
     """
 
     def __init__(
@@ -240,11 +260,13 @@ class DataModule(LightningDataModule):
         limit: int | None = None,
         weights: Callable[[], Tensor] | None = None,
         pieces: int = 1,
+        mixing: Callable[[Batch, DataSpec], Batch] | None = None,
     ) -> None:
         super().__init__()
         self.dataset, self.augment, self.options, self.seed = dataset, augment, loader, seed
         self.needs, self.truth, self.count = needs, truth, count
         self.split, self.limit, self.weights, self.pieces = split, limit, weights, pieces
+        self.mixing = mixing
         self.start = (0, 0)  # (epoch, optimizer steps of it): where a training goes on
         self.loaders: list[DataLoader] = []
 
@@ -272,6 +294,8 @@ class DataModule(LightningDataModule):
         samples, size, world = self.samples("train", training=True), self.options.batch_size, trainer.world_size
         accumulate = trainer.accumulate_grad_batches // self.pieces
         length, rank = self._length(samples), trainer.global_rank
+        if not rank:
+            announce(samples.split, length)
         weights = self.weights() if self.weights else None
         order = TrainOrder(length, size, accumulate, self.seed, rank, world, start=self.start, weights=weights)
         if not order.batches:
@@ -303,9 +327,10 @@ class DataModule(LightningDataModule):
                 loader._iterator = None
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Integers to float32 in [0, 1], on the device."""
+        """Integers to float32 in [0, 1], on the device; training batches mixed."""
         batch.images = to_float(batch.images)
-        return batch
+        trainer = self.trainer
+        return self.mixing(batch, self.dataset.spec) if self.mixing and trainer and trainer.training else batch
 
     def _length(self, samples: Samples) -> int:
         length = len(samples.split)

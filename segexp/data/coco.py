@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from segexp.data.coco_classes import INSTANCE_CLASSES, INSTANCE_IDS, PANOPTIC_CLASSES, PANOPTIC_IDS
-from segexp.data.coco_layout import CocoLayout, spec_of
+from segexp.data.coco_layout import OF_OBJECTS, CocoLayout, spec_of
 
 
 class Coco(CocoLayout):
@@ -15,7 +15,8 @@ class Coco(CocoLayout):
     Args:
         root: the folder that holds `annotations`.
         annotation: `panoptic` (133 classes, from `panoptic_<split>2017.json` and its PNG), `instances` (80 classes, polygons and
-            run lengths from `instances_<split>2017.json`; needs the extra `coco`) or `semantic` (133 classes, of the segments).
+            run lengths from `instances_<split>2017.json`; needs the extra `coco`), `boxes` (of the same file) or `semantic` (133
+            classes, of the segments).
     """
 
     title = "COCO"
@@ -27,12 +28,12 @@ class Coco(CocoLayout):
 
     def __init__(self, *, root: str, annotation: str = "panoptic") -> None:
         super().__init__(root, annotation)
-        objects = annotation == "instances"
+        objects = annotation in OF_OBJECTS
         classes, numbers = (INSTANCE_CLASSES, INSTANCE_IDS) if objects else (PANOPTIC_CLASSES, PANOPTIC_IDS)
         self.spec = spec_of(classes, numbers, annotation)
 
     def jsons(self, split: str) -> Iterable[Path]:
-        kind = "instances" if self.annotation == "instances" else "panoptic"
+        kind = "instances" if self.annotation in OF_OBJECTS else "panoptic"
         return (self.root / "annotations" / f"{kind}_{split}2017.json",)
 
     def folders(self, split: str) -> Iterable[Path]:

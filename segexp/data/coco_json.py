@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,8 +69,11 @@ class Annotations:
 
     def segmentations(self, index: int) -> list[Any]:
         """The `segmentation` of each object of an image: polygons, or a dict of run lengths, or None."""
-        edges = self.text_start[int(self.start[index]) : int(self.start[index + 1]) + 1].tolist()
-        return [json.loads(self.text[a:b].tobytes()) for a, b in pairwise(edges)]
+        return [self.segmentation(place) for place in range(int(self.start[index]), int(self.start[index + 1]))]
+
+    def segmentation(self, place: int) -> Any:
+        """That of an object, by its place among those of all images."""
+        return json.loads(self.text[self.text_start[place] : self.text_start[place + 1]].tobytes())
 
     def content(self, index: int) -> bytes:
         """All that the file says of an image, to tell whether it has changed."""

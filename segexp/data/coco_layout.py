@@ -8,14 +8,15 @@ from functools import partial
 from pathlib import Path
 
 from segexp.data.coco_json import Annotations, read_annotations
-from segexp.data.coco_splits import CocoFiles, InstanceFiles, PanopticFiles
+from segexp.data.coco_objects import JsonBoxes, JsonMasks
+from segexp.data.coco_splits import CocoFiles, PanopticFiles
 from segexp.data.labelled import fingerprint
 from segexp.errors import ConfigError
 from segexp.types import ClassInfo, DataSpec
 
-ANNOTATIONS = ("panoptic", "instances", "semantic")
 SPLITS = ("train", "val", "test")
-GIVES = {"panoptic": "segments", "instances": "masks", "semantic": "semantic"}
+GIVES = {"panoptic": "segments", "instances": "masks", "boxes": "boxes", "semantic": "semantic"}
+OF_OBJECTS = ("instances", "boxes")
 Patterns = str | Mapping[str, str] | None  # a path with {split}, or one for each split
 
 
@@ -24,7 +25,8 @@ class CocoLayout(ABC):
 
     Args:
         root: the folder.
-        annotation: `panoptic` (segments), `instances` (an object's mask each) or `semantic` (the classes of the segments).
+        annotation: `panoptic` (segments), `instances` (an object's mask each), `boxes` (of the same objects) or `semantic` (the classes
+            of the segments).
     """
 
     spec: DataSpec
@@ -33,8 +35,8 @@ class CocoLayout(ABC):
     hint = ""
 
     def __init__(self, root: str, annotation: str) -> None:
-        if annotation not in ANNOTATIONS:
-            raise ConfigError("no such annotation", where=f"data.annotation={annotation}", fix=f"data.annotation={'|'.join(ANNOTATIONS)}")
+        if annotation not in GIVES:
+            raise ConfigError("no such annotation", where=f"data.annotation={annotation}", fix=f"data.annotation={'|'.join(GIVES)}")
         self.root, self.annotation = Path(root), annotation
 
     @abstractmethod
@@ -77,8 +79,8 @@ class CocoLayout(ABC):
                 raise self._missing(split)
             return CocoFiles(split, read_annotations(found), self._picture(split, found), self.spec)
         found, picture = read_annotations(path), self._picture(split, path)
-        if self.annotation == "instances":
-            return InstanceFiles(split, found, picture, self.spec)
+        if self.annotation in OF_OBJECTS:
+            return (JsonMasks if self.annotation == "instances" else JsonBoxes)(split, found, picture, self.spec)
         places = list(self.masks(split, path)) or [path.with_suffix("")]
         masks = first(places) or places[0]
         return PanopticFiles(split, found, picture, self.spec, masks, semantic=self.annotation == "semantic")

@@ -13,8 +13,7 @@ import torch
 from segexp.data.coco_json import Annotations, Fault, Record
 from segexp.data.coco_names import called, levels
 from segexp.data.labelled import Files
-from segexp.data.panoptic_faults import LENIENT, Known, listed, read_segments, unknown
-from segexp.data.rle import masks_of
+from segexp.data.panoptic_faults import LENIENT, Known, listed, read_segments
 from segexp.errors import DataError
 from segexp.functional.names import flat
 from segexp.functional.segments import to_semantic
@@ -129,49 +128,6 @@ class PanopticFiles(CocoFiles):
         for fault in faults:
             if fault.kind == "segment-area":
                 warnings.warn(fault.what, stacklevel=4)
-
-
-class InstanceFiles(CocoFiles):
-    """With an object's polygons or run lengths each, which may overlap."""
-
-    def labels(self, index: int, path: Path | None, size: tuple[int, ...]) -> dict[str, Any]:
-        """`masks` bool [N,H,W], `labels` int64 [N], `crowd` bool [N]; boxes follow from the masks once these are cropped.
-
-        Objects of which no pixel is left (smaller than one, or outside) are left out.
-
-        Raises:
-            DataError: an unknown category, or a mask that can't be decoded; with the ids of image and annotation.
-        """
-        record = self.found.record(index)
-        hard = [fault for fault in self.faults(index) if fault.kind not in LENIENT]
-        if hard:
-            raise DataError(listed(hard), where=self._where(index, None), fix="segexp data check lists all such objects; mend the JSON")
-        masks = self._masks(index, size)
-        kept = masks.flatten(1).any(1)
-        labels = torch.tensor([self.known.classes[number] for number in record.categories.tolist()], dtype=torch.int64)
-        return {"masks": masks[kept], "labels": labels[kept], "crowd": torch.from_numpy(record.crowd == 1)[kept]}
-
-    def faults(self, index: int) -> Iterator[Fault]:
-        """All that is wrong with what the JSON says of the objects of a sample."""
-        record, about = self.found.record(index), (str(self.found.path),)
-        for number, category, crowd in zip(record.ids.tolist(), record.categories.tolist(), record.crowd.tolist(), strict=True):
-            where = f"image {self.image_id(index)}, annotation {number}"
-            if category not in self.known.classes:
-                yield Fault("segment-category", f"{where}: {unknown(category)}", about)
-            if crowd < 0:
-                yield Fault("segment-crowd", f"{where}: iscrowd is neither 0 nor 1", about)
-
-    def _masks(self, index: int, size: tuple[int, ...]) -> torch.Tensor:
-        ids = self.found.record(index).ids.tolist()
-        parts = self.found.segmentations(index)
-        found = np.zeros((len(ids), *size), bool)
-        for place, (number, segmentation) in enumerate(zip(ids, parts, strict=True)):
-            try:
-                found[place] = masks_of(segmentation, size)
-            except ValueError as error:
-                text = f"image {self.image_id(index)}, annotation {number}: {error}"
-                raise DataError(text, where=self._where(index, None), fix="mend the segmentation of this annotation") from None
-        return torch.from_numpy(found)
 
 
 def _empty() -> Record:

@@ -184,13 +184,19 @@ class ColorTable(ValueTable):
         return ", ".join(shown) + (f" and {len(self.known) - 16} more" if len(self.known) > 16 else "")
 
 
-def fingerprint(dataset: Any) -> str:
-    """sha256 of the names and sizes of the files that the splits of a data set are made of."""
+def fingerprint(dataset: Any, *, related: bool = False) -> str:
+    """sha256 of the names and sizes of the files that the splits of a data set are made of.
+
+    Args:
+        dataset: with `splits` and `open`.
+        related: `paths` of its samples aren't all: what they name as related counts, too.
+    """
     digest = hashlib.sha256()
     for split in dataset.splits:
         opened = dataset.open(split)
         for index in range(len(opened)):
-            for path in opened.paths(index):
+            also = opened.related(index) if related and hasattr(opened, "related") else ()
+            for path in (*opened.paths(index), *also):
                 if path is not None:
                     digest.update(f"{split}/{path.name}:{path.stat().st_size if path.exists() else None}\n".encode())
     return digest.hexdigest()

@@ -45,6 +45,15 @@ def masks_of(segmentation: Any, size: tuple[int, ...]) -> np.ndarray:
     return mask.decode({"size": [height, width], "counts": counts})
 
 
+def unusable(segmentation: Any) -> str:
+    """Why an object has no mask: `mask-missing`, `polygon-points`, or nothing where it may have one."""
+    if segmentation is None or (isinstance(segmentation, (list, dict)) and not segmentation):
+        return "mask-missing"
+    if isinstance(segmentation, list) and all(isinstance(part, list) and len(part) < POINTS for part in segmentation):
+        return "polygon-points"
+    return ""
+
+
 def _runs(counts: list[int], size: tuple[int, ...]) -> np.ndarray:
     """Run lengths, by columns, beginning with those outside."""
     values = np.arange(len(counts), dtype=np.int64) % 2

@@ -16,6 +16,7 @@ from segexp.doctor.hashes import digest
 READERS = (  # a change of what is kept of a sample makes all of it void
     *("doctor/examine.py", "doctor/hashes.py", "doctor/headers.py", "doctor/labels.py"),
     *("data/panoptic_faults.py", "data/cityscapes_faults.py", "data/coco_json.py", "data/coco_splits.py"),
+    *("data/objects.py", "data/coco_objects.py", "data/rle.py", "data/voc_xml.py", "data/voc_objects.py", "data/yolo.py"),
 )
 DEEPEST = 6  # levels of objects within a data set that are looked into
 

@@ -84,7 +84,7 @@ def test_an_image_without_objects(tmp_path):
     ("change", "told"),
     [
         ({"category_id": 12}, "image 9, annotation 1: category 12, which isn't among the categories"),
-        ({"segmentation": None}, "image 9, annotation 1: no segmentation"),
+        ({"segmentation": 7}, "image 9, annotation 1: no segmentation"),
         ({"segmentation": {"size": [3, 4], "counts": [12]}}, r"image 9, annotation 1: run lengths of size \[3, 4\]"),
         ({"segmentation": {"size": list(tree.SIZE), "counts": [5, 6]}}, "image 9, annotation 1: run lengths of 11 pixels"),
         ({"segmentation": {"size": list(tree.SIZE), "counts": "zz"}}, "image 9, annotation 1: Invalid RLE"),

@@ -217,7 +217,7 @@ def test_what_isnt_there_is_told(tmp_path, root):
     with pytest.raises(ConfigError, match="has no split 'test'"):
         CocoPanoptic(root=str(root)).open("test")
     with pytest.raises(ConfigError, match="no such annotation"):
-        CocoPanoptic(root=str(root), annotation="boxes")
+        CocoPanoptic(root=str(root), annotation="dots")
     with pytest.raises(ConfigError, match="a panoptic JSON has no objects"):
         CocoPanoptic(root=str(root), annotation="instances")
     with pytest.raises(ConfigError, match="this names no paths"):

@@ -11,12 +11,15 @@ from threading import Thread
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torchvision.datasets import voc as torchvision_voc
+from torchvision.ops import box_iou
 
 from segexp.data.palette import voc_color
 from segexp.data.voc import Voc
 from segexp.errors import ConfigError, DataError
+from segexp.functional.masks import to_boxes
 
 SHARED = Path(os.environ.get("SEGEXP_SHARED", Path(__file__).parents[3] / "shared")) / "data" / "VOCdevkit"
 
@@ -118,6 +121,57 @@ def test_broken_labels_are_named(tmp_path):
         Voc(root=str(root)).open("train")
 
 
+def objects(root, year=2012):
+    """Masks and XML beside the class maps of `tree`: object 1 is class 1, object 2 is class 20."""
+    base, box = root / f"VOC{year}", "<bndbox><xmin>2</xmin><ymin>1</ymin><xmax>3</xmax><ymax>3</ymax></bndbox>"
+    names = [f"{split}_{i}" for split in ("train", "val") for i in range(2)]
+    item = "<object><name>{}</name><difficult>{}</difficult>" + box + "</object>"
+    xml = f"<annotation>{item.format('dog', 0)}{item.format('person', 1)}</annotation>".encode()
+    write(base, {f"SegmentationObject/{name}.png": png([[0, 1, 2, 255]] * 3) for name in names})
+    write(base, {f"Annotations/{name}.xml": xml for name in names})
+    write(base, {f"ImageSets/Main/{split}.txt": f"{split}_1\n".encode() for split in ("train", "val", "test")})
+
+
+def test_masks_of_objects_have_the_class_of_their_pixels(tmp_path):
+    root = write(tmp_path, tree(2012))
+    objects(root)
+    data = Voc(root=str(root), annotation="instances")
+    assert (data.spec.num_classes, data.spec.names[0], data.spec.provides) == (20, "aeroplane", {"masks"})
+    assert data.spec.classes[14].color == (192, 128, 128)
+    sample = data.open("train")[1]
+    assert (sample["labels"].tolist(), sample["crowd"].tolist()) == ([0, 19], [False, False])
+    assert sample["masks"].int()[:, 0].tolist() == [[0, 1, 0, 0], [0, 0, 1, 0]]
+    assert "masks" not in data.open("test")[0]
+    (root / "VOC2012/SegmentationObject/train_0.png").write_bytes(png([[1, 1, 1, 0]] * 3))
+    with pytest.raises(DataError, match=r"image train/train_0, object 1: most of its pixels have no class of objects"):
+        data.open("train")[0]
+    assert [fault.kind for fault in data.open("train").faults(0)] == ["object-class"]
+
+
+def test_boxes_are_those_of_the_detection_lists(tmp_path):
+    root = write(tmp_path, tree(2012))
+    objects(root)
+    data = Voc(root=str(root), annotation="boxes")
+    assert (data.splits, data.unlabelled, data.spec.num_classes) == (("train", "val"), ("test",), 20)
+    split = data.open("train")
+    assert (len(split), split.id(0), split[0]["boxes"].tolist()) == (1, "train/train_1", [[1, 0, 3, 3], [1, 0, 3, 3]])
+    assert (split[0]["labels"].tolist(), split[0]["crowd"].tolist()) == ([11, 14], [False, True])
+    assert set(data.open("test")[0]) == {"image", "meta"}
+    assert Voc(root=str(root), annotation="boxes", difficult="drop").open("train")[0]["labels"].tolist() == [11]
+    before = data.fingerprint()
+    (root / "VOC2012/Annotations/train_1.xml").write_text("<annotation/>")
+    assert data.fingerprint() != before
+
+
+def test_annotations_that_do_not_exist(tmp_path):
+    with pytest.raises(ConfigError, match=r"data\.annotation=dots; fix: data\.annotation=semantic\|instances\|boxes"):
+        Voc(root="", annotation="dots")
+    with pytest.raises(ConfigError, match="SBD's list has class maps alone"):
+        Voc(root="", train="train_aug", annotation="boxes")
+    with pytest.raises(ConfigError, match=r"Annotations/\*\.xml and ImageSets/Main/\{train,val\}\.txt"):
+        Voc(root=str(tmp_path), annotation="boxes").open("train")
+
+
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
@@ -187,3 +241,20 @@ def test_the_real_set():
     sample = data.open("train")[0]
     assert sample["image"].shape[-2:] == sample["semantic"].shape
     assert 255 in sample["semantic"]
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared data (SEGEXP_SHARED or ../shared): VOCdevkit")
+def test_the_real_objects():
+    masks, boxes = (Voc(root=str(SHARED), year=2007, annotation=kind) for kind in ("instances", "boxes"))
+    assert [sum(len(split[i]["labels"]) for i in range(len(split))) for split in map(masks.open, masks.splits)] == [60, 33]
+    tallies = [boxes.open(split).tally() for split in boxes.splits]
+    assert [(tally.images, tally.objects, tally.faults) for tally in tallies] == [(52, 145, []), (34, 99, [])]
+    crowd = [int(split[i]["crowd"].sum()) for split in map(boxes.open, boxes.splits) for i in range(len(split))]
+    assert sum(crowd) == 35
+    places = {boxes.open("train").key(i): i for i in range(52)}
+    of_masks = masks.open("train")
+    for index in range(0, 20, 4):  # the k-th object of the XML is object k of the PNG
+        if of_masks.key(index) in places:
+            theirs, mine = boxes.open("train")[places[of_masks.key(index)]], of_masks[index]
+            assert torch.equal(theirs["labels"], mine["labels"])
+            assert box_iou(theirs["boxes"], to_boxes(mine["masks"])).diagonal().min() > 0.6
