@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -12,7 +13,7 @@ from torchvision.transforms.v2 import functional as F
 from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
 from segexp.functional.files import read_json, write_json
 from segexp.functional.overlap import mean_iou
-from segexp.functional.quality import mean_pq
+from segexp.functional.quality import mean_pq, object_f1
 from segexp.task import Evaluated, Task
 from segexp.types import Batch, Prediction, Targets, map_tensors
 from segexp.visualize.compare import comparison
@@ -22,6 +23,13 @@ from segexp.visualize.visible import visible
 INDEX = "index.json"
 OF_PIXELS = ("intersection", "predicted", "labelled")
 OF_SEGMENTS = ("matches", "wrong", "missed")
+OF_OBJECTS = ("scores", "objects", "pairs", "ious")
+JUDGES: tuple[tuple[str, tuple[str, ...], Callable[..., float | None]], ...] = (
+    ("panoptic", OF_SEGMENTS, mean_pq),
+    ("instance", OF_OBJECTS, object_f1),
+    ("detection", OF_OBJECTS, object_f1),
+    ("semantic", OF_PIXELS, mean_iou),
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,8 @@ class Panels(EvaluationCallback):
     """Write pictures of each evaluation as `images/<sample id with / as __>.png`, in place of those of the one before.
 
     `images/index.json` says which are there and why: {split: {"first": [file], "worst": [...], "best": [...]}}, the worst
-    and the best by the panoptic quality of the single image, or its mean IoU where that isn't measured, the most extreme first;
-    equals in the order of the data set.
+    and the best by the panoptic quality of the single image, or where that isn't measured by the F1 of its masks or boxes, or its
+    mean IoU; the most extreme first, equals in the order of the data set.
 
     Args:
         run: the run.
@@ -106,8 +114,8 @@ class Panels(EvaluationCallback):
 
 
 def quality(record: dict[str, dict[str, Tensor]]) -> float | None:
-    """How good the prediction of one image is: its panoptic quality, else its mean IoU; None where neither was measured."""
-    for metric, names, figure in (("panoptic", OF_SEGMENTS, mean_pq), ("semantic", OF_PIXELS, mean_iou)):
+    """How good the prediction of one image is: its panoptic quality, its F1 of masks or boxes, its mean IoU, as it was measured."""
+    for metric, names, figure in JUDGES:
         if metric in record:
             return figure(*(record[metric][name].tolist() for name in names))
     return None

@@ -35,3 +35,18 @@ def mask_overlaps(predicted: Tensor, kept: Tensor, predicted_labels: Tensor, tru
         row = torch.stack([alike, torch.full_like(alike, number), pixels], 1)
         found.append(row[pixels > 0])
     return torch.cat(found)
+
+
+def mask_ratios(shared: Tensor, areas: Tensor, object_areas: Tensor, crowd: Tensor) -> Tensor:
+    """IoU float64 [D,N] of masks; with a crowd, the share of the detection that lies in it.
+
+    Args:
+        shared: int64 [M,3]: detection, object, pixels.
+        areas: int64 [D].
+        object_areas: int64 [N].
+        crowd: bool [N].
+    """
+    both = torch.zeros((len(areas), len(object_areas)), dtype=torch.int64, device=areas.device)
+    both[shared[:, 0], shared[:, 1]] = shared[:, 2]
+    union = torch.where(crowd, areas[:, None], areas[:, None] + object_areas - both)
+    return both.double() / union.clamp(min=1)

@@ -1,8 +1,11 @@
-"""Panoptic quality of one image from its statistics."""
+"""How good the prediction of one image is: panoptic quality from its statistics, F1 of objects from the pairs that overlap."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+MIN_SCORE = 0.3  # detections below it aren't shown, and don't count in the quality of a single image
+CROWD = -1
 
 
 def mean_pq(matches: Sequence[Sequence[int]], wrong: Sequence[int], missed: Sequence[int]) -> float | None:
@@ -18,3 +21,42 @@ def mean_pq(matches: Sequence[Sequence[int]], wrong: Sequence[int], missed: Sequ
         weight[label] += 1
     found = [i / w for i, w in zip(iou, weight, strict=True) if w > 0]
     return sum(found) / len(found) if found else None
+
+
+def object_f1(
+    scores: Sequence[float], objects: Sequence[Sequence[int]], pairs: Sequence[Sequence[int]], ious: Sequence[float]
+) -> float | None:
+    """2 hits / (detections + objects) at an IoU of 0.5, of detections that are certain enough; None where there is neither.
+
+    The arguments are the lists of `segexp.metrics.coco_ap.record`. Crowds don't count, nor do detections in one.
+    """
+    certain = sum(score >= MIN_SCORE for score in scores)  # the first ones
+    chosen = [(pair, iou) for pair, iou in zip(pairs, ious, strict=True) if pair[0] < certain]
+    found = finds(certain, [bool(crowd) for _, crowd in objects], [pair for pair, _ in chosen], [iou for _, iou in chosen])
+    hits = sum(number is not None and number != CROWD for number in found)
+    total = sum(number != CROWD for number in found) + sum(not crowd for _, crowd in objects)
+    return 2 * hits / total if total else None
+
+
+def finds(detections: int, crowd: Sequence[bool], pairs: Sequence[Sequence[int]], ious: Sequence[float]) -> list[int | None]:
+    """The object that each detection finds, the first before the others: the free one of the largest overlap.
+
+    Args:
+        detections: how many there are, by descending score.
+        crowd: of each object.
+        pairs: (detection, object) of one class with an IoU from 0.5 on.
+        ious: of the pairs.
+
+    Returns:
+        the object's number, `CROWD` where there is a crowd alone, None where there is nothing.
+    """
+    options: list[list[tuple[float, int]]] = [[] for _ in range(detections)]
+    for (detection, number), iou in zip(pairs, ious, strict=True):
+        options[detection].append((iou, number))
+    found, taken = [], set()
+    for choice in options:
+        free = [option for option in choice if not crowd[option[1]] and option[1] not in taken]
+        number = max(free)[1] if free else CROWD if any(crowd[n] for _, n in choice) else None
+        taken.add(number)
+        found.append(number)
+    return found

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from segexp.functional.contours import band_width, check_ratio, sliding
-from segexp.functional.mask_overlaps import mask_areas, mask_overlaps
+from segexp.functional.mask_overlaps import mask_areas, mask_overlaps, mask_ratios
 from segexp.functional.masks import to_boxes
 from segexp.metrics.coco_ap import AveragePrecision, Record, best, crowds, record
-from segexp.metrics.instance import ratios
 from segexp.types import DataSpec, Prediction, Targets
 
 
@@ -38,7 +37,7 @@ class BoundaryInstanceMetrics(AveragePrecision):
         kept, crowd = best(prediction.scores, prediction.labels), crowds(truth)
         labels, areas, object_areas = prediction.labels[kept], mask_areas(prediction.masks)[kept], mask_areas(truth.masks)
         shared = mask_overlaps(prediction.masks, kept, labels, truth.masks, truth.labels)
-        overlap = ratios(shared, areas, object_areas, crowd)
+        overlap = mask_ratios(shared, areas, object_areas, crowd)
         pairs = ((overlap >= 0.5) & ~crowd).nonzero()  # the others don't count, whatever their contours
         distance = band_width(tuple(truth.masks.shape[-2:]), self.dilation_ratio)
         near = bands_iou(prediction.masks, truth.masks, torch.stack([kept[pairs[:, 0]], pairs[:, 1]], 1), distance)

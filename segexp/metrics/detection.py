@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from segexp.functional.boxes import areas
 from segexp.functional.mask_overlaps import mask_areas
 from segexp.metrics.coco_ap import AveragePrecision, Record, best, crowds, record
 from segexp.types import Prediction, Targets
@@ -24,13 +25,8 @@ class DetectionMetrics(AveragePrecision):
         kept = best(prediction.scores, prediction.labels)
         boxes = prediction.boxes[kept].double()
         overlap = box_overlaps(boxes, truth.boxes.double(), crowds(truth))
-        areas = box_areas(truth.boxes.double()) if truth.masks is None else mask_areas(truth.masks)
-        return record(prediction.labels[kept], box_areas(boxes), prediction.scores[kept], truth, areas, overlap)
-
-
-def box_areas(boxes: Tensor) -> Tensor:
-    """[N]."""
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        object_areas = areas(truth.boxes.double()) if truth.masks is None else mask_areas(truth.masks)
+        return record(prediction.labels[kept], areas(boxes), prediction.scores[kept], truth, object_areas, overlap)
 
 
 def box_overlaps(boxes: Tensor, truth: Tensor, crowd: Tensor) -> Tensor:
@@ -43,6 +39,6 @@ def box_overlaps(boxes: Tensor, truth: Tensor, crowd: Tensor) -> Tensor:
     """
     sides = torch.minimum(boxes[:, None, 2:], truth[:, 2:]) - torch.maximum(boxes[:, None, :2], truth[:, :2])  # [D,N,2]
     shared = sides.clamp(min=0).prod(-1)
-    area = box_areas(boxes)[:, None]
-    union = torch.where(crowd, area, area + box_areas(truth) - shared)
+    area = areas(boxes)[:, None]
+    union = torch.where(crowd, area, area + areas(truth) - shared)
     return torch.where(shared > 0, shared / union, 0.0)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
-from segexp.functional.mask_overlaps import mask_areas, mask_overlaps
+from segexp.functional.mask_overlaps import mask_areas, mask_overlaps, mask_ratios
 from segexp.metrics.coco_ap import AveragePrecision, Record, best, crowds, record
 from segexp.types import Prediction, Targets
 
@@ -25,20 +22,5 @@ class InstanceMetrics(AveragePrecision):
         kept = best(prediction.scores, prediction.labels)
         labels, areas, object_areas = prediction.labels[kept], mask_areas(prediction.masks)[kept], mask_areas(truth.masks)
         shared = mask_overlaps(prediction.masks, kept, labels, truth.masks, truth.labels)
-        overlap = ratios(shared, areas, object_areas, crowds(truth))
+        overlap = mask_ratios(shared, areas, object_areas, crowds(truth))
         return record(labels, areas, prediction.scores[kept], truth, object_areas, overlap)
-
-
-def ratios(shared: Tensor, areas: Tensor, object_areas: Tensor, crowd: Tensor) -> Tensor:
-    """IoU float64 [D,N] of masks; with a crowd, the share of the detection that lies in it.
-
-    Args:
-        shared: int64 [M,3]: detection, object, pixels.
-        areas: int64 [D].
-        object_areas: int64 [N].
-        crowd: bool [N].
-    """
-    both = torch.zeros((len(areas), len(object_areas)), dtype=torch.int64, device=areas.device)
-    both[shared[:, 0], shared[:, 1]] = shared[:, 2]
-    union = torch.where(crowd, areas[:, None], areas[:, None] + object_areas - both)
-    return both.double() / union.clamp(min=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segexp.functional.overlap import mean_iou
-from segexp.functional.quality import mean_pq
+from segexp.functional.quality import mean_pq, object_f1
 from segexp.report.record import RunRecord, number, section
 
 HEADLINES = (
@@ -218,7 +218,7 @@ def image_miou(image: dict[str, Any]) -> float | None:
 
 
 def image_quality(image: dict[str, Any]) -> tuple[str, float] | None:
-    """Panoptic quality of one image's record, else its mean IoU, and how that is called; None where it holds neither."""
+    """Panoptic quality of one image's record, the F1 of its masks or boxes, or its mean IoU, and how that is called; None without any."""
     lists = section(image.get("panoptic"))
     try:
         pq = mean_pq(lists["matches"], lists["wrong"], lists["missed"])
@@ -226,8 +226,18 @@ def image_quality(image: dict[str, Any]) -> tuple[str, float] | None:
         pq = None
     if pq is not None:
         return "PQ", pq
+    for metric in ("instance", "detection"):
+        if (f1 := _object_f1(section(image.get(metric)))) is not None:
+            return "F1", f1
     miou = image_miou(image)
     return None if miou is None else ("mIoU", miou)
+
+
+def _object_f1(lists: dict[str, Any]) -> float | None:
+    try:
+        return object_f1(lists["scores"], lists["objects"], lists["pairs"], lists["ious"])
+    except (KeyError, TypeError, ValueError, IndexError):  # absent, or of another version
+        return None
 
 
 def _counts(image: dict[str, Any]) -> dict[str, list[int]]:

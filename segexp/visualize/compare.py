@@ -12,6 +12,7 @@ from segexp.functional.segments import centers, of_pixels
 from segexp.types import DataSpec, Prediction, Targets
 from segexp.visualize.draw import STRIP, Color
 from segexp.visualize.maps import field_picture, heat_picture
+from segexp.visualize.object_errors import draw_object_errors, kind_of_objects, object_errors
 from segexp.visualize.paint import error_map, paint
 from segexp.visualize.panel import enlarge, factor_of
 from segexp.visualize.segment_errors import draw_errors, segment_errors
@@ -29,6 +30,8 @@ def comparison(image: Tensor, truth: Targets, prediction: Prediction, data: Data
         data: the classes.
     """
     if truth.segments is None or prediction.segments is None:
+        if (kind := kind_of_objects(truth, prediction)) is not None:
+            return _objects(image, truth, prediction, data, kind)
         found = {"image": image, "truth": paint(image, truth, data), "prediction": paint(image, prediction, data)}
         return found | {"error": error_map(truth, prediction, data, image)}, []
     factor = factor_of(image.shape[1])  # names are written on what is large enough to be read
@@ -38,6 +41,22 @@ def comparison(image: Tensor, truth: Targets, prediction: Prediction, data: Data
     found["error"], legend = draw_errors(errors, truth, prediction, image), errors.legend()
     more, words = _maps(image, truth, prediction, data)
     return found | more, legend + words
+
+
+def _objects(image: Tensor, truth: Targets, prediction: Prediction, data: DataSpec, kind: str) -> tuple[dict[str, Tensor], Legend]:
+    """Boxes or masks, enlarged, so that names can be read on the boxes of a small picture."""
+    factor = factor_of(image.shape[1])
+    image, truth, prediction = enlarge(image, factor), _larger(truth, factor), _larger(prediction, factor)
+    errors = object_errors(truth, prediction, kind)
+    found = {"image": image, "truth": paint(image, truth, data), "prediction": paint(image, prediction, data)}
+    return found | {"error": draw_object_errors(errors, truth, data, image)}, errors.legend()
+
+
+def _larger(annotation: Kind, factor: int) -> Kind:
+    """The objects alone, enlarged."""
+    boxes, masks = annotation.boxes, annotation.masks
+    larger = {"boxes": None if boxes is None else boxes * factor, "masks": None if masks is None else enlarge(masks, factor)}
+    return replace(annotation, semantic=None, segments=None, **larger)
 
 
 def _segments(annotation: Kind, factor: int) -> Kind:

@@ -15,6 +15,7 @@ from torchvision.ops import box_iou
 
 from segexp.errors import DataError
 from segexp.functional import segments as segment_ops
+from segexp.functional.quality import MIN_SCORE
 from segexp.types import DataSpec, Prediction, Targets, map_tensors
 from segexp.visualize import draw
 from segexp.visualize.colors import (
@@ -34,7 +35,6 @@ FALSE = (255, 179, 0)  # a detection without an object, beside WRONG for an obje
 RIGHT = (52, 199, 89)
 IGNORED = (38, 50, 64)
 MATCH_IOU = 0.5
-MIN_SCORE = 0.3  # less certain detections only clutter a picture
 
 
 def paint(
@@ -68,7 +68,7 @@ def paint(
     Raises:
         DataError: a map and the image differ in size.
     """
-    annotation = _confident(map_tensors(annotation, Tensor.cpu), min_score)
+    annotation = confident(map_tensors(annotation, Tensor.cpu), min_score)
     painters = {"semantic": _paint_semantic, "segments": partial(_paint_segments, numbers=numbers), "masks": _paint_masks}
     picture = image
     kind = next((k for k in order if getattr(annotation, k) is not None), None)
@@ -113,7 +113,7 @@ def error_map(truth: Targets, prediction: Prediction, data: DataSpec, image: Ten
         red = blend(grey, color_of(WRONG), 0.8)  # some of the image shows through, or a bad map is one red plane
         return torch.where(wrong, red, torch.where(ignored, color_of(IGNORED), grey))
     if truth.boxes is not None and prediction.boxes is not None:
-        return _box_errors(truth, _confident(prediction, MIN_SCORE), data, grey)
+        return _box_errors(truth, confident(prediction), data, grey)
     if truth.label is not None and prediction.label_scores is not None:
         text, chosen = image_label(prediction, data)
         right = bool(truth.label[chosen] > 0.5) if truth.label.ndim else int(truth.label) == chosen
@@ -160,7 +160,7 @@ def _paint_masks(image: Tensor, annotation: Annotation, data: DataSpec, alpha: f
 # ---------------------------------------------------------------------------------------------- comparison
 
 
-def _confident(annotation: Annotation, min_score: float) -> Annotation:
+def confident(annotation: Annotation, min_score: float = MIN_SCORE) -> Annotation:
     """Without detections of a low score, the best last (it is painted on top)."""
     if not isinstance(annotation, Prediction) or annotation.scores is None:
         return annotation
@@ -177,7 +177,7 @@ def _class_maps(truth: Targets, prediction: Prediction, data: DataSpec) -> tuple
         return real, guess
     if truth.masks is None or prediction.masks is None:
         return None
-    certain = _confident(prediction, MIN_SCORE)
+    certain = confident(prediction)
     return _flatten(truth.masks, truth.labels, data), _flatten(certain.masks, certain.labels, data)
 
 

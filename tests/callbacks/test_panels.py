@@ -88,3 +88,11 @@ def test_panoptic_quality_decides_before_the_mean_iou():
     assert quality({"semantic": semantic, "panoptic": panoptic}) == pytest.approx(0.3)
     assert quality({"semantic": semantic}) == 1.0
     assert quality({"surface": {}}) is None
+
+
+def test_f1_of_objects_decides_before_the_mean_iou():
+    semantic = {name: torch.tensor([5, 0]) for name in ("intersection", "predicted", "labelled")}
+    found = {"scores": torch.tensor([0.9, 0.8]), "objects": torch.tensor([[1, 0]]), "pairs": torch.tensor([[0, 0]]), "ious": torch.ones(1)}
+    assert quality({"semantic": semantic, "detection": found}) == pytest.approx(2 / 3)
+    nothing = {"scores": torch.zeros(0), "objects": torch.zeros(0, 2), "pairs": torch.zeros(0, 2), "ious": torch.zeros(0)}
+    assert quality({"instance": found, "detection": nothing}) == pytest.approx(2 / 3)

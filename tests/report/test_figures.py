@@ -122,3 +122,12 @@ def test_image_quality_falls_back_to_the_mean_iou_where_the_record_is_strange(pa
     counts = {"intersection": [5], "predicted": [10], "labelled": [5]}
     assert image_quality({"panoptic": panoptic, "semantic": counts}) == ("mIoU", 0.5)
     assert image_quality({"panoptic": panoptic}) is None
+
+
+def test_image_quality_of_objects_is_their_f1():
+    counts = {"intersection": [1], "predicted": [2], "labelled": [1]}
+    found = {"scores": [0.9, 0.8], "objects": [[1, 0]], "pairs": [[0, 0]], "ious": [1.0]}
+    assert image_quality({"detection": found, "semantic": counts}) == ("F1", pytest.approx(2 / 3))
+    assert image_quality({"instance": found}) == ("F1", pytest.approx(2 / 3))
+    for strange in ({}, {"scores": 3}, found | {"pairs": [[0, 7]]}):
+        assert image_quality({"detection": strange, "semantic": counts}) == ("mIoU", 0.5)
