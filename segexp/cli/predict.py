@@ -11,6 +11,7 @@ Written to <run>/predictions/<name>-<id>/, a folder for each source and its over
 original size), overlays/*.png, and for data sets whose own files have other values than class ids (Cityscapes, ADE20K)
 exchange/*.png, as their servers want them. Segments of a panoptic model: panoptic.json and panoptic/*.png, as COCO has them.
 Boxes and masks of objects: boxes.json and masks.json, as COCO's evaluation reads results, and images.json with what their ids stand for.
+Classes of whole pictures: labels.csv, a line for each with its class or classes (a;b, as data=csv reads them) and the five best scores.
 Of a video, and of frames: overlays.mp4 in place of overlays/, a thing with one number and colour as long as it is followed,
 and tracks.jsonl, a line for each frame. Of a video, nothing else. What can't be read is listed at the end; the rest is labelled.
 

@@ -21,7 +21,7 @@ class PictureFiles:
     """The files of pictures, one after the other, in a `with` block.
 
     Args:
-        folder: gets `labels`, `overlays`, `exchange`, `panoptic`, `boxes.json` and `masks.json`, those that apply.
+        folder: gets `labels`, `overlays`, `exchange`, `panoptic`, `boxes.json`, `masks.json` and `labels.csv`, those that apply.
         spec: the data set's classes, and their values in its own files.
         kinds: what is predicted.
         form: of segments; null: COCO's.
@@ -45,11 +45,12 @@ class PictureFiles:
         self.folder, self.spec, self.overlays, self.stack = folder, spec, overlays, ExitStack()
         self.panoptic = _panoptic(folder, spec, form, image_ids) if "segments" in kinds else None
         self.results = _results(folder, spec, kinds, image_ids)
+        self.table = _table(folder, spec, kinds)
         if form is not None and self.panoptic is None:
             raise ConfigError("the model predicts no segments", where=f"--exchange={form}", fix="leave it out")
 
     def __enter__(self) -> Self:
-        for writer in (self.panoptic, self.results):
+        for writer in (self.panoptic, self.results, self.table):
             if writer is not None:
                 self.stack.enter_context(writer)
         return self
@@ -82,6 +83,8 @@ class PictureFiles:
             self.panoptic.add(short, size, prediction.segments, prediction.segment_labels, prediction.segment_scores)
         if self.results is not None:
             self.results.add(short, tuple(image.shape[-2:]), prediction)
+        if self.table is not None:
+            self.table.add(name, prediction.label_scores)
         if self.overlays:
             write_png(paint(visible(image), prediction, self.spec), str(self._place("overlays") / f"{name}.png"))
 
@@ -107,3 +110,10 @@ def _results(folder: Path, spec: DataSpec, kinds: frozenset[str], image_ids: dic
     from segexp.formats.coco_results import KINDS, ResultsWriter
 
     return ResultsWriter(folder, spec, kinds, image_ids=image_ids) if kinds & set(KINDS) else None
+
+
+def _table(folder: Path, spec: DataSpec, kinds: frozenset[str]) -> Any:
+    """Who lists classes of whole pictures; None where they aren't predicted."""
+    from segexp.formats.label_table import LabelTable
+
+    return LabelTable(folder / "labels.csv", spec, several="present" in kinds) if kinds & {"label", "present"} else None
