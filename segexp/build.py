@@ -21,6 +21,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.loggers.logger import Logger
 from torch import nn
 
+from segexp.augmentation.mixing import check_mixing
 from segexp.callbacks.checkpoint import Checkpoint, PlainCheckpointIO
 from segexp.callbacks.confusion import ConfusionFile
 from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
@@ -196,6 +197,9 @@ def checked(config: DictConfig, spec: DataSpec) -> Chain:
         found = chain(spec, **stages(config), alternatives=_built_options, annotations=functools.partial(_annotations, config, spec))
         check_levels(found.model, spec)
         check_freeze(**_frozen_part(config), backbone=found.model.backbone)
+        if config.get("mixing"):
+            make(config.mixing, key="mixing")
+            check_mixing(found.model.head.needs | found.loss.needs)
         compiled = OmegaConf.select(config, "trainer.compile", default=False)
         check_checkpoint(config.backbone.get("checkpoint_stages", 0), found.model.backbone, compiled=compiled)
     return found
@@ -267,6 +271,7 @@ def build(config: DictConfig, *, spec: DataSpec | None = None, weights: bool = T
         split=section["split"],
         limit=section["limit"],
         weights=sampling(config, dataset),
+        mixing=make(config.get("mixing"), key="mixing"),
     )
     return Experiment(dataset, task, datamodule, frozen, parent)
 
