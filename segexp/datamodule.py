@@ -65,6 +65,7 @@ class Samples(Dataset):
         needs: kinds of annotation for training targets.
         truth: kinds at original size; None in training, where the augmentation gets a generator.
         cache: keep decoded samples.
+        limit: steps of the augmentation that draw other samples draw the first so many.
     """
 
     def __init__(
@@ -77,10 +78,14 @@ class Samples(Dataset):
         needs: frozenset[str],
         truth: frozenset[str] | None,
         cache: bool = False,
+        limit: int | None = None,
     ) -> None:
         self.split, self.augment, self.spec, self.seed = split, augment, spec, seed
         self.needs, self.truth = needs, truth
         self.kept: dict[int, dict[str, Any]] | None = {} if cache else None
+        reading = getattr(augment, "reading", None)  # of an augmentation that may look at a second sample
+        if reading and truth is None:
+            self.augment = reading(self._read, len(split) if limit is None else min(limit, len(split)), spec)
 
     def __getitem__(self, draw: Draw) -> Item | SegexpError:
         try:
@@ -287,6 +292,7 @@ class DataModule(LightningDataModule):
             needs=self.needs,
             truth=None if training else self.truth,
             cache=self.options.cache,
+            limit=self.limit,
         )
 
     def train_dataloader(self) -> Flat:

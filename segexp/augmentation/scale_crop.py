@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from segexp.augmentation.balance import IGNORE, anywhere, around, class_map, lar
 from segexp.errors import ConfigError
 from segexp.functional.keys import generator, randint, uniform
 from segexp.functional.windows import Window, resample, resample_labels
-from segexp.types import Size
+from segexp.types import DataSpec, Size
 
 Step = Callable[[dict[str, Any], torch.Generator], dict[str, Any]]
 TRIES = 10  # crops that are drawn again, as in the published code of `cat_max_ratio`
@@ -85,10 +86,29 @@ class ScaleCrop:
         height, width = sample["image"].shape[-2:]
         if rng is None:
             return resample(sample, Window(0, 0, height, width, _scaled((height, width), self.scale)))
-        out = resample(sample, self.place(sample, self.draw((height, width), rng), rng))
+        out = self.seen(sample, rng)
         for name, step in self.steps.items():
             out = step(out, _own(rng, f"step {name}"))
         return out
+
+    def seen(self, sample: Mapping[str, Any], rng: torch.Generator) -> dict[str, Any]:
+        """One training sample before the steps."""
+        return resample(sample, self.place(sample, self.draw(tuple(sample["image"].shape[-2:]), rng), rng))
+
+    def reading(self, read: Callable[[int], dict[str, Any]], length: int, spec: DataSpec) -> ScaleCrop:
+        """A copy whose steps may draw other samples, as `CopyPaste` does.
+
+        Args:
+            read: index -> sample of the split that is trained on.
+            length: of the split.
+            spec: the classes.
+        """
+        bound = copy.copy(self)
+        steps: dict[str, Any] = self.steps
+        bound.steps = {
+            name: step.reading(read, length, spec, self.seen) if hasattr(step, "reading") else step for name, step in steps.items()
+        }
+        return bound
 
     def draw(self, size: Size, rng: torch.Generator) -> Window:
         """The window of one training sample of an image of `size`."""
