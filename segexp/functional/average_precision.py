@@ -113,6 +113,28 @@ def matches(found: Objects, ranks: np.ndarray, excused: np.ndarray) -> tuple[np.
     return hit, marks
 
 
+def joined(images: np.ndarray, rows: Objects) -> Objects:
+    """The rows of all images, one image after the other.
+
+    Args:
+        images: int [I,4] place in the data set, and how many detections, objects and pairs.
+        rows: as the images stand in `images`; pairs are numbered within their image.
+    """
+    order = np.argsort(images[:, 0], kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    of_detections, of_objects, of_pairs = (np.repeat(place, count) for count in images[:, 1:].T)
+    by_image, by_object = (np.argsort(owner, kind="stable") for owner in (of_detections, of_objects))
+    before = np.cumsum(images[order, 1:3], axis=0) - images[order, 1:3]  # [I,2]
+    return Objects(
+        *(part[by_image] for part in rows[:3]),
+        of_detections[by_image],
+        *(part[by_object] for part in rows[4:6]),
+        rows.pairs + before[of_pairs],
+        rows.ious,
+    )
+
+
 def mean(values: np.ndarray) -> float:
     """The mean of what is defined; NaN where nothing is."""
     defined = values[values > -1]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from segexp.functional.average_precision import AREAS, IOUS, LIMITS, Objects, mean, precision_and_recall
+from segexp.functional.average_precision import AREAS, IOUS, LIMITS, Objects, joined, mean, precision_and_recall
 from segexp.types import DataSpec, Prediction, Targets
 
 Record = dict[str, Tensor]
@@ -124,25 +123,3 @@ def best(scores: Tensor, labels: Tensor, limit: int = LIMITS[-1]) -> Tensor:
         return order
     alike = labels[order][:, None] == labels.unique()[None]  # [D,classes]
     return order[((alike.cumsum(0) <= limit) & alike).any(1)]
-
-
-def joined(images: np.ndarray, rows: Objects) -> Objects:
-    """The rows of all images, one image after the other.
-
-    Args:
-        images: int [I,4] place in the data set, and how many detections, objects and pairs.
-        rows: as the images stand in `images`; pairs are numbered within their image.
-    """
-    order = np.argsort(images[:, 0], kind="stable")
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    of_detections, of_objects, of_pairs = (np.repeat(place, count) for count in images[:, 1:].T)
-    by_image, by_object = (np.argsort(owner, kind="stable") for owner in (of_detections, of_objects))
-    before = np.cumsum(images[order, 1:3], axis=0) - images[order, 1:3]  # [I,2]
-    return Objects(
-        *(part[by_image] for part in rows[:3]),
-        of_detections[by_image],
-        *(part[by_object] for part in rows[4:6]),
-        rows.pairs + before[of_pairs],
-        rows.ious,
-    )

@@ -54,7 +54,7 @@ def curves(series: Series, monitored: str = "") -> list[Chart]:
     for title, names in _groups(series, monitored):
         for start in range(0, len(names), MAX_LINES):
             part = {name: series[name] for name in names[start : start + MAX_LINES]}
-            charts.append(_chart(title, part, f"chart{len(charts)}"))
+            charts.append(chart(title, part, f"chart{len(charts)}"))
     return charts
 
 
@@ -99,7 +99,15 @@ def _groups(series: Series, monitored: str) -> list[tuple[str, list[str]]]:
     return [(title, names) for title, names in groups if names] + [(name, [name]) for name in rest]
 
 
-def _chart(title: str, part: Series, prefix: str) -> Chart:
+def chart(title: str, part: Series, prefix: str, *, whole: bool = True) -> Chart:
+    """Draw lines.
+
+    Args:
+        title: of the chart.
+        part: name -> points, at most `MAX_LINES`.
+        prefix: of its ids, of no other chart of the page.
+        whole: numbers below are whole ones.
+    """
     import io
 
     from matplotlib import rc_context
@@ -111,7 +119,7 @@ def _chart(title: str, part: Series, prefix: str) -> Chart:
         FigureCanvasSVG(drawing)
         axes = drawing.add_subplot()
         drawn = [_draw(axes, points, color) for points, color in zip(part.values(), LINES, strict=False)]
-        _dress(axes)
+        _dress(axes, whole=whole)
         target = io.StringIO()
         drawing.savefig(target, format="svg", transparent=True, metadata={"Date": None})
     legend = tuple(
@@ -131,7 +139,7 @@ def _draw(axes: Axes, points: Points, color: str) -> bool:
     return True
 
 
-def _dress(axes: Axes) -> None:
+def _dress(axes: Axes, *, whole: bool) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -139,11 +147,15 @@ def _dress(axes: Axes) -> None:
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors=TEXT, length=0, pad=5)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if abs(x) < 100_000 else f"{x / 1000:,.0f}k"))
+    axes.xaxis.set_major_formatter(FuncFormatter(_below if whole else lambda x, _: f"{x:g}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.1e}".replace("e-0", "e-") if 0 < abs(y) < 1e-3 else f"{y:.4g}"))
     axes.margins(x=0.02, y=0.08)
+
+
+def _below(x: float, _: int) -> str:
+    return f"{x:,.0f}" if abs(x) < 100_000 else f"{x / 1000:,.0f}k"
 
 
 def inline(svg: str, prefix: str) -> str:

@@ -11,6 +11,7 @@ from segexp.functional.files import write_atomic
 from segexp.report import figures
 from segexp.report.charts import WINDOWS, curves
 from segexp.report.confusion import confusions
+from segexp.report.objects import object_figures
 from segexp.report.pictures import galleries
 from segexp.report.record import RunRecord, flatten, read_run, section
 
@@ -56,6 +57,7 @@ def render(record: RunRecord) -> str:
         charts=curves(record.series, figures.monitor(record)),
         windows=WINDOWS,
         table=figures.class_table(record),
+        objects=object_figures(record),
         confusions=confusions(record),
         galleries=galleries(record),
         config=grouped(record.config),
