@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +52,9 @@ class RoiHead(nn.Module):
         ConfigError: sizes that don't fit the levels, or a value that makes no sense.
         WiringError: a level is missing, or of other channels than the rest.
     """
+
+    mask_head: Any  # None without masks
+    mask_predictor: Any
 
     def __init__(
         self,
@@ -118,8 +123,8 @@ class RoiHead(nn.Module):
     @torch.no_grad()
     def _proposals(self, first: Proposals, counts: list[int], sizes: Sizes, *, training: bool) -> list[Tensor]:
         boxes, mode = decode(first.deltas, first.anchors), 0 if training else 1  # [B,A,4]
-        options = {"before": self.before[mode], "after": self.after[mode], "threshold": self.proposal_nms}
-        return [propose(o, b, counts, size, **options) for o, b, size in zip(first.objectness, boxes, sizes, strict=True)]
+        chosen = partial(propose, before=self.before[mode], after=self.after[mode], threshold=self.proposal_nms)
+        return [chosen(o, b, counts, size) for o, b, size in zip(first.objectness, boxes, sizes, strict=True)]
 
     def _sampled(self, features: Features, proposals: list[Tensor], targets: list[Targets]) -> Sampled:
         drawn = [self._drawn(p, target) for p, target in zip(proposals, targets, strict=True)]
@@ -160,7 +165,7 @@ class RoiHead(nn.Module):
         scores = logits.float().softmax(1)[:, :-1]  # [P,K]
         region, labels = (scores > self.score_threshold).nonzero(as_tuple=True)
         scores, chosen = scores[region, labels], deltas.view(len(deltas), -1, 4)[region, labels]
-        boxes = clip(_decoded(chosen, proposals[region]), size)
+        boxes = clip(decode(chosen, proposals[region], BOX_WEIGHTS), size)
         kept = detect(scores, boxes, labels, threshold=self.nms_threshold, most=self.max_detections)
         return boxes[kept], scores[kept], labels[kept]
 
@@ -170,15 +175,10 @@ class RoiHead(nn.Module):
 
     def _masks(self, features: Features, boxes: list[Tensor]) -> Tensor:
         """Mask logits of regions, for each class: [P,K,m,m]."""
-        assert self.mask_head is not None and self.mask_predictor is not None
         return self.mask_predictor(self.mask_head(self._pooled(features, boxes, MASK_CELLS)))
 
     def _pooled(self, features: Features, boxes: list[Tensor], side: int) -> Tensor:
         return pool([features[n] for n in self.roi_levels], [self.strides[n] for n in self.roi_levels], boxes, side)
-
-
-def _decoded(deltas: Tensor, proposals: Tensor) -> Tensor:
-    return decode(deltas, proposals, BOX_WEIGHTS)
 
 
 def _by_anchor(maps: Tensor, values: int) -> Tensor:

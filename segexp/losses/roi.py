@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -85,8 +87,9 @@ class RoiLoss(nn.Module):
         return dict.fromkeys(self.weights, float(len(targets)))
 
     def _image(self, output: RoiOutput, number: int, target: Targets) -> dict[str, Tensor]:
-        terms = self._first(output.first, number, target) | self._second(output.sampled, number, target)
-        return terms | {"mask": self._mask(output.sampled, number, target)} if self.masks else terms
+        sampled: Any = output.sampled  # which is there, because targets were given
+        terms = self._first(output.first, number, target) | self._second(sampled, number, target)
+        return terms | {"mask": self._mask(sampled, number, target)} if self.masks else terms
 
     def _first(self, first: Proposals, number: int, target: Targets) -> dict[str, Tensor]:
         boxes, _, crowd = objects(target, first.anchors.device)
@@ -109,7 +112,7 @@ class RoiLoss(nn.Module):
         box = box_error(deltas, truth, proposals[found], BOX_WEIGHTS)
         return {"roi_class": classed / max(len(labels), 1), "roi_box": box / max(len(labels), 1)}
 
-    def _mask(self, sampled: Sampled, number: int, target: Targets) -> Tensor:
+    def _mask(self, sampled: Any, number: int, target: Targets) -> Tensor:
         logits = sampled.mask_logits[number].float()  # [P,K,m,m]
         found = sampled.labels[number] < self.classes
         labels, proposals = sampled.labels[number][found], sampled.proposals[number][found]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from segexp.errors import require_number
 from segexp.functional.boxes import rescale
 from segexp.functional.paste import paste
@@ -32,7 +34,7 @@ class RoiDetections:
         return [self._image(output, number, *both) for number, both in enumerate(zip(sizes, original_sizes, strict=True))]
 
     def _image(self, output: RoiOutput, number: int, size: Size, original: Size) -> Prediction:
-        found = output.detected
+        found: Any = output.detected  # which is there, because no targets were given
         boxes = rescale(found.boxes[number].float(), size, original)
         masks = paste(found.mask_logits[number].float().sigmoid(), boxes, original, self.mask_threshold) if self.masks else None
         return Prediction(boxes=boxes, masks=masks, labels=found.labels[number], scores=found.scores[number].float().clamp(0, 1))
