@@ -23,7 +23,7 @@ def areas(boxes: Tensor) -> Tensor:
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of boxes [N,4] and [M,4]: [N,M]; 0 for two without area."""
-    return box_iou(a, b).nan_to_num(0.0)
+    return box_iou(a, b).nan_to_num_(0.0)
 
 
 def ioa(a: Tensor, b: Tensor) -> Tensor:

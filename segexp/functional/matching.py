@@ -29,12 +29,12 @@ def match(boxes: Tensor, crowd: Tensor, anchors: Tensor, high: float, low: float
     """
     if len(boxes) == 0:
         return torch.full((len(anchors),), BACKGROUND, dtype=torch.int64, device=anchors.device)
-    overlaps = iou(boxes, anchors).masked_fill(crowd[:, None], -1.0)  # [N,A]
+    overlaps = iou(boxes, anchors).masked_fill_(crowd[:, None], -1.0)  # [N,A]
     largest, nearest = overlaps.max(0)
     found = torch.where(largest < low, BACKGROUND, torch.where(largest < high, IGNORED, nearest))
     if force and len(anchors):
         best = overlaps.amax(1, keepdim=True)  # [N,1]
-        forced = ((overlaps == best) & (best > 0)).any(0)
+        forced = (overlaps == best.where(best > 0, torch.inf)).any(0)
         found = torch.where(forced, nearest, found)
     return torch.where((found == BACKGROUND) & in_crowd(boxes, crowd, anchors), IGNORED, found)
 
