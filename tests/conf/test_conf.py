@@ -36,6 +36,10 @@ LATE = {
     "data=csv": ["task=classification", "data.root=nowhere", "data.classes=[a,b]", "data.several=false"],
     "data=sign_digits": ["task=classification"],
     "data=coco_panoptic": ["data.root=nowhere", "data.classes=[{id: 1, name: a, isthing: 1}, {id: 2, name: b}]"],
+    "data=bccd": ["model=fcos"],
+    "data=voc_xml": ["model=fcos", "data.root=nowhere", "data.classes=[a,b]"],
+    "data=yolo": ["model=fcos", "data.root=nowhere", "data.classes=[a,b]"],
+    "data=coco_json": ["model=mask_rcnn", "data.root=nowhere", "data.classes=[{id: 1, name: a}, {id: 7, name: b}]"],
     "data=folder": ["data.root=nowhere", "data.classes={a: 0, b: 1}"],
     **{f"backbone={name}": ["decoder.low=c2"] for name in ("convnext_atto", "convnext_tiny", "mit_b0", "vit_tiny")},  # without c1
 }
