@@ -51,7 +51,9 @@ class ResultsWriter:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.spools = {kind: self.stack.enter_context(tempfile.TemporaryFile(dir=self.folder)) for kind in self.kinds}
+        for kind in self.kinds:
+            spool: IO[bytes] = self.stack.enter_context(tempfile.TemporaryFile(dir=self.folder))
+            self.spools[kind] = spool
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -105,7 +107,7 @@ class ResultsWriter:
     def _legend(self) -> dict[str, Any]:
         origins = list(self.taken.values())
         info = {"image ids from": {origin: origins.count(origin) for origin in dict.fromkeys(origins)}}
-        info["category ids from"] = "data set" if self.spec.values else "running number"
+        info["category ids from"] = "data set" if self.spec.values else "class number"
         return {"info": info, "images": self.images, "categories": categories(self.spec)}
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from segexp.functional.boxes import ioa, iou
@@ -14,9 +15,9 @@ from segexp.functional.masks import to_boxes
 from segexp.functional.quality import CROWD, finds
 from segexp.types import DataSpec, Prediction, Targets
 from segexp.visualize.colors import Annotation, box_names
-from segexp.visualize.draw import Color, outlines
+from segexp.visualize.draw import Color, line_width, outlines
 from segexp.visualize.paint import MATCH_IOU, confident
-from segexp.visualize.pixels import blend, borders, color_of, darken, dimmed
+from segexp.visualize.pixels import blend, color_of, darken, dimmed
 from segexp.visualize.segment_errors import FALSE, MISSED, UNLABELLED
 
 FOUND: Color = (52, 199, 89)
@@ -106,7 +107,10 @@ def _draw_masks(errors: ObjectErrors, truth: Tensor, shown: Tensor, grey: Tensor
 
 def _rims(masks: Tensor) -> Tensor:
     """Pixels on the outline of any of the masks [N,H,W]: bool [H,W]."""
-    return (borders(masks) & masks).any(0) if len(masks) else torch.zeros(masks.shape[1:], dtype=torch.bool)
+    if not len(masks):
+        return torch.zeros(masks.shape[1:], dtype=torch.bool)
+    width = line_width(*masks.shape[1:])
+    return (masks & (F.max_pool2d((~masks).float(), 2 * width + 1, stride=1, padding=width) > 0)).any(0)
 
 
 def _outlined(picture: Tensor, annotation: Annotation, which: Tensor, color: Color, data: DataSpec | None = None) -> Tensor:
