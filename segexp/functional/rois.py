@@ -91,6 +91,11 @@ def objects(target: Targets, device: torch.device) -> tuple[Tensor, Tensor, Tens
     return boxes, target.labels.to(device), crowd.to(device)
 
 
+def lies_in(anchors: Tensor, size: Size) -> Tensor:
+    """Whether the middle of each anchor [A,4] is in an image of `size`, not in its padding at the right or bottom: bool [A]."""
+    return ((anchors[:, :2] + anchors[:, 2:]) / 2 < anchors.new_tensor([size[1], size[0]])).all(1)
+
+
 def candidates(proposals: Tensor, boxes: Tensor, crowd: Tensor) -> Tensor:
     """Proposals [P,4] and with them the objects themselves; crowds and boxes without area not."""
     return torch.cat([proposals, boxes[~crowd & (areas(boxes) > 0)]])

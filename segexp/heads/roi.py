@@ -164,7 +164,7 @@ class RoiHead(nn.Module):
         """Boxes, scores and classes of an image's detections; only boxes whose score suffices are decoded."""
         scores = logits.float().softmax(1)[:, :-1]  # [P,K]
         region, labels = (scores > self.score_threshold).nonzero(as_tuple=True)
-        scores, chosen = scores[region, labels], deltas.view(len(deltas), -1, 4)[region, labels]
+        scores, chosen = scores[region, labels], deltas.view(len(deltas), self.classes + 1, 4)[region, labels]
         boxes = clip(decode(chosen, proposals[region], BOX_WEIGHTS), size)
         kept = detect(scores, boxes, labels, threshold=self.nms_threshold, most=self.max_detections)
         return boxes[kept], scores[kept], labels[kept]

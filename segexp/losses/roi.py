@@ -11,9 +11,9 @@ from torchvision.ops import roi_align
 
 from segexp.errors import WiringError, require_number
 from segexp.functional.boxes import EVEN, Weights, encode
-from segexp.functional.matching import match
-from segexp.functional.rois import BOX_WEIGHTS, objects, sample
-from segexp.types import Batch, DataSpec, MaskRoiOutput, Proposals, RoiOutput, Sampled, Targets
+from segexp.functional.matching import IGNORED, match
+from segexp.functional.rois import BOX_WEIGHTS, lies_in, objects, sample
+from segexp.types import Batch, DataSpec, MaskRoiOutput, Proposals, RoiOutput, Sampled, Size, Targets
 
 BETA = 1 / 9  # below it the error of a box is squared, above it absolute
 
@@ -79,22 +79,23 @@ class RoiLoss(nn.Module):
     def forward(self, output: RoiOutput, batch: Batch) -> dict[str, Tensor]:
         if isinstance(output, MaskRoiOutput) and not self.masks:
             raise WiringError("the head has masks, and this loss none", where="loss.masks=false", fix="loss=mask_roi")
-        images = [self._image(output, number, target) for number, target in enumerate(batch.targets)]
+        images = [self._image(output, number, *both) for number, both in enumerate(zip(batch.targets, batch.sizes, strict=True))]
         return {name: weight * torch.stack([image[name] for image in images]).sum() for name, weight in self.weights.items()}
 
     def count(self, targets: list[Targets]) -> dict[str, float]:
         """The images."""
         return dict.fromkeys(self.weights, float(len(targets)))
 
-    def _image(self, output: RoiOutput, number: int, target: Targets) -> dict[str, Tensor]:
+    def _image(self, output: RoiOutput, number: int, target: Targets, size: Size) -> dict[str, Tensor]:
         sampled: Any = output.sampled  # which is there, because targets were given
-        terms = self._first(output.first, number, target) | self._second(sampled, number, target)
+        terms = self._first(output.first, number, target, size) | self._second(sampled, number, target)
         return terms | {"mask": self._mask(sampled, number, target)} if self.masks else terms
 
-    def _first(self, first: Proposals, number: int, target: Targets) -> dict[str, Tensor]:
+    def _first(self, first: Proposals, number: int, target: Targets, size: Size) -> dict[str, Tensor]:
         boxes, _, crowd = objects(target, first.anchors.device)
         with torch.no_grad():
             matched = match(boxes, crowd, first.anchors, self.high, self.low, True)
+            matched = matched.where(lies_in(first.anchors, size), IGNORED)  # nothing is learned of padding
             chosen = sample(matched, self.samples, self.positives, target.key, "rpn")
         matched, anchors = matched[chosen], first.anchors[chosen]
         found = matched >= 0

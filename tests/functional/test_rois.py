@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 
-from segexp.functional.rois import candidates, detect, level_of, objects, pool, propose, sample
+from segexp.functional.rois import candidates, detect, level_of, lies_in, objects, pool, propose, sample
 from segexp.types import Targets
 
 
@@ -58,6 +58,11 @@ def test_objects_join_the_proposals_but_crowds_and_empty_ones():
     assert (labels.tolist(), crowd.tolist()) == ([0, 1, 2], [False] * 3)
     crowd[2] = True
     assert candidates(torch.ones(1, 4), boxes, crowd).tolist() == [[1, 1, 1, 1], [0, 0, 2, 2]]
+
+
+def test_anchors_in_the_padding():
+    anchors = torch.tensor([[-4.0, -4, 4, 4], [12, 0, 18, 4], [10, 0, 30, 4], [0, 6, 4, 10], [0, 8, 4, 10]])
+    assert lies_in(anchors, (9, 20)).tolist() == [True, True, False, True, False]
 
 
 def test_torchvisions_pooling():

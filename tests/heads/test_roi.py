@@ -98,6 +98,15 @@ def test_nothing_is_detected():
     assert [tuple(x.shape) for x in (*found.boxes, *found.scores, *found.mask_logits)] == [(0, 4)] * 2 + [(0,)] * 2 + [(0, 28, 28)] * 2
 
 
+def test_nothing_is_proposed(monkeypatch):
+    monkeypatch.setattr("segexp.heads.roi.propose", lambda *_, **__: torch.zeros(0, 4))
+    with torch.no_grad():
+        assert [len(x) for x in ours()(pyramid(), SIZES).detected.boxes] == [0, 0]
+        sampled = ours()(pyramid(), SIZES[:1] * 2, [scene(), scene(count=0)]).sampled
+    assert [x.tolist() for x in sampled.labels] == [[0, 1, 2], []]
+    assert [tuple(x.shape) for x in sampled.class_logits] == [(3, 4), (0, 4)]
+
+
 def test_a_box_without_area_is_no_proposal():
     target = Targets(boxes=torch.tensor([[5.0, 5, 5, 9]]), labels=torch.tensor([1]), masks=torch.zeros(1, 96, 128, dtype=torch.bool), key=1)
     with torch.no_grad():

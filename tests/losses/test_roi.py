@@ -99,6 +99,15 @@ def test_masks_within_boxes_by_hand():
 
 
 @torch.no_grad()
+def test_nothing_is_learned_of_padding():
+    head, loss = ours(masks=False), RoiLoss(DATA)
+    small, features = scene(), pyramid(1)
+    wide = {name: torch.nn.functional.pad(x, (0, x.shape[3])) for name, x in features.items()}  # a second image to the right of it
+    first = [loss(head(f, (SIZE,), [small]), batch_of(small))["rpn_objectness"] for f in (features, wide)]
+    assert float(first[1]) == pytest.approx(float(first[0]), rel=0.05)  # but for the cells at the border
+
+
+@torch.no_grad()
 def test_images_add_up_and_are_counted():
     targets = [scene(key=1), scene(key=2, count=1)]
     head, features = ours(), pyramid()
