@@ -32,8 +32,10 @@ def propose(objectness: Tensor, boxes: Tensor, counts: Sequence[int], size: Size
         threshold: of two boxes of a level that overlap (IoU) more, the better remains.
 
     Returns:
-        [N,4], N at most `after`.
+        [N,4], N at most `after`; on the meta device, where nothing is known of scores, as many as there can be.
     """
+    if boxes.is_meta:
+        return boxes.new_empty(min(after, sum(min(before, count) for count in counts)), 4)
     best, level, start = [], [], 0
     for number, count in enumerate(counts):
         best.append(objectness[start : start + count].topk(min(before, count)).indices + start)
@@ -117,6 +119,8 @@ def pool(levels: Sequence[Tensor], strides: Sequence[int], boxes: Sequence[Tenso
     Returns:
         float32 [sum of P,C,side,side], image by image.
     """
+    if levels[0].is_meta:
+        return levels[0].new_empty(sum(map(len, boxes)), levels[0].shape[1], side, side)
     image = torch.cat([torch.full_like(b[:, :1], i) for i, b in enumerate(boxes)])  # [P,1]
     rois = torch.cat([image, torch.cat(list(boxes))], 1).float()
     chosen = level_of(rois[:, 1:], strides)

@@ -162,6 +162,9 @@ class RoiHead(nn.Module):
 
     def _best(self, logits: Tensor, deltas: Tensor, proposals: Tensor, size: Size) -> tuple[Tensor, Tensor, Tensor]:
         """Boxes, scores and classes of an image's detections; only boxes whose score suffices are decoded."""
+        if logits.is_meta:  # nothing is known of scores: as many as there can be
+            most = min(self.max_detections, len(logits) * self.classes)
+            return logits.new_empty(most, 4), logits.new_empty(most), logits.new_empty(most, dtype=torch.int64)
         scores = logits.float().softmax(1)[:, :-1]  # [P,K]
         region, labels = (scores > self.score_threshold).nonzero(as_tuple=True)
         scores, chosen = scores[region, labels], deltas.view(len(deltas), self.classes + 1, 4)[region, labels]

@@ -107,6 +107,13 @@ def test_nothing_is_proposed(monkeypatch):
     assert [tuple(x.shape) for x in sampled.class_logits] == [(3, 4), (0, 4)]
 
 
+def test_on_the_meta_device_as_much_is_detected_as_there_can_be():
+    with torch.device("meta"):
+        head = RoiHead(SPEC, DATA, masks=True, sizes=(16, 32, 64, 128, 256), max_detections=7)
+        found = head({name: x.to("meta") for name, x in pyramid(1).items()}, SIZES[:1]).detected
+    assert [tuple(x[0].shape) for x in (found.boxes, found.scores, found.labels, found.mask_logits)] == [(7, 4), (7,), (7,), (7, 28, 28)]
+
+
 def test_a_box_without_area_is_no_proposal():
     target = Targets(boxes=torch.tensor([[5.0, 5, 5, 9]]), labels=torch.tensor([1]), masks=torch.zeros(1, 96, 128, dtype=torch.bool), key=1)
     with torch.no_grad():
