@@ -17,7 +17,7 @@ LATE = {
     "backbone=torchvision": ["backbone.name=resnet18"],
     "backbone=smp": ["backbone.name=resnet18"],
     "loss=auxiliary": ["head=semantic_aux"],
-    **{f"metrics={name}": ["model=panoptic_deeplab"] for name in ("panoptic", "boundary_panoptic", "instance")},
+    **{f"metrics={name}": ["model=panoptic_deeplab"] for name in ("panoptic", "boundary_panoptic", "instance", "boundary_instance")},
     **{f"{group}=center_offset": ["model=panoptic_deeplab"] for group in ("head", "loss")},
     "postprocess=center_grouping": ["model=panoptic_deeplab"],
     **{option: ["task=classification"] for option in ("head=linear", "head=pooled", "loss=label_ce", "postprocess=top_label")},
