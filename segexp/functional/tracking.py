@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from segexp.functional.panoptic_png import tight_boxes
 ALIKE = 0.8  # areas of a smaller ratio: something hides a part, and the centre says nothing of the speed
 FADES = 0.98  # of the size that a thing once showed, each frame: it may be farther away by now
 HIDDEN = 0.3  # what a segment that lies where the hidden rest can be counts for, beside an IoU
+STAYED = 0.6  # what the IoU with a mask counts for that should have moved on by now
+NEAR = 0.35  # of the sum of their diagonals: a track and a segment that both lack a partner are as near as this
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,14 @@ class Track:
         label: its class.
         last: how it was seen last.
         size: (height, width) of it, also of what is hidden at present.
-        speed: (y, x) pixels per frame, smoothed.
+        speed: (y, x) pixels per frame, smoothed; empty until it has been measured.
     """
 
     number: int
     label: int
     last: Sight
     size: tuple[float, ...]
-    speed: tuple[float, ...] = (0.0, 0.0)
+    speed: tuple[float, ...] = ()
 
 
 class Tracker:
@@ -51,7 +54,8 @@ class Tracker:
 
     A segment continues the track of its class that it overlaps most, the strongest pairs first: by the IoU with the mask as it
     was seen last, there or moved on at its speed; a part that comes out from behind another thing, by its share within the box
-    where the hidden rest can be. What continues none begins a track.
+    where the hidden rest can be. What then remains and was there in the frame before continues in the nearest segment: a thing
+    hardly ends in the same frame in which another of its class begins beside it. What continues none begins a track.
 
     Args:
         things: class ids; other segments have number 0.
@@ -64,6 +68,7 @@ class Tracker:
         self.tracks: dict[tuple[int, int], Track] = {}  # by class and number
         self.given: dict[int, int] = {}  # class -> the last number
         self.frame = -1
+        self.drift: tuple[float, ...] = (0.0, 0.0)  # (y, x) of most things in the last frame: where a camera moves, of all
 
     def update(self, segments: Tensor, labels: Tensor) -> Tensor:
         """The numbers of the segments of the next frame.
@@ -78,6 +83,7 @@ class Tracker:
         self.frame += 1
         self.tracks = {key: track for key, track in self.tracks.items() if self.frame - track.last.frame <= self.patience + 1}
         sights = self._sights(segments, labels)
+        self.drift = _median([track.speed for track in self.tracks.values() if track.speed and track.last.frame == self.frame - 1])
         kept = self._matched(segments, labels, sights)
         numbers = torch.zeros(len(labels), dtype=torch.int64)
         for s, sight in sights.items():
@@ -107,20 +113,21 @@ class Tracker:
         speed = track.speed
         if min(sight.area, old.area) >= ALIKE * max(sight.area, old.area):
             moved = [(new - before) / gap for new, before in zip(sight.center, old.center, strict=True)]
-            weight = 0.5 if any(speed) else 1.0
-            speed = tuple(weight * new + (1 - weight) * before for new, before in zip(moved, speed, strict=True))
+            speed = tuple((new + before) / 2 for new, before in zip(moved, speed or moved, strict=True))
         return replace(track, last=sight, size=size, speed=speed)
 
     def _matched(self, segments: Tensor, labels: Tensor, sights: dict[int, Sight]) -> dict[int, Track]:
-        """Which segment continues which track: the strongest pair first, each once."""
-        pairs = []
+        """Which segment continues which track: the strongest pair first, each once; then those that are left, the nearest first."""
+        overlapping, near = [], []
         for key, track in self.tracks.items():
             here = [s for s in sights if int(labels[s]) == track.label]
             strengths = self._strengths(track, segments, [sights[s].area for s in here], here, len(labels))
-            pairs += [(-strength, s, key) for strength, s in zip(strengths, here, strict=True) if strength >= self.overlap]
+            overlapping += [(-strength, s, key) for strength, s in zip(strengths, here, strict=True) if strength >= self.overlap]
+            if self.frame - track.last.frame == 1:
+                near += [(away, s, key) for s in here if (away := _away(track, sights[s])) <= NEAR]
         found: dict[int, Track] = {}
         taken = set()
-        for _, s, key in sorted(pairs):
+        for _, s, key in sorted(overlapping) + sorted(near):
             if s not in found and key not in taken:
                 found[s] = self.tracks[key]
                 taken.add(key)
@@ -129,7 +136,7 @@ class Tracker:
     def _strengths(self, track: Track, segments: Tensor, areas: list[int], chosen: list[int], count: int) -> list[float]:
         """How much a track and each of the chosen segments overlap, 0..1."""
         last, gap = track.last, self.frame - track.last.frame
-        step = [round(speed * gap) for speed in track.speed]
+        step = [round(speed * gap) for speed in track.speed or self.drift]
         there, moved = (_shared(segments, last.mask, corner, count) for corner in (last.corner, _added(last.corner, step)))
         beyond = [math.ceil(max(whole - seen, 0)) for whole, seen in zip(track.size, last.mask.shape, strict=True)]
         reach = [seen + 2 * more + abs(by) for seen, more, by in zip(last.mask.shape, beyond, step, strict=True)]
@@ -137,9 +144,21 @@ class Tracker:
         near = _shared(segments, torch.ones(reach, dtype=torch.bool), corner, count)
         found = []
         for s, area in zip(chosen, areas, strict=True):
-            both = max(there[s], moved[s])
-            found.append(max(both / (area + last.area - both), HIDDEN * near[s] / area))
+            stayed, gone = (both / (area + last.area - both) for both in (there[s], moved[s]))
+            hidden = HIDDEN * near[s] / area if any(beyond) else 0.0
+            found.append(max(gone, stayed * (STAYED if any(step) else 1), hidden))
         return found
+
+
+def _away(track: Track, sight: Sight) -> float:
+    """From where the track should be by now to a segment, in the sum of their diagonals."""
+    expected = [at + by for at, by in zip(track.last.center, track.speed or (0, 0), strict=True)]
+    return math.dist(expected, sight.center) / (math.hypot(*track.size) + math.hypot(*sight.mask.shape))
+
+
+def _median(speeds: list[tuple[float, ...]]) -> tuple[float, ...]:
+    """Of each coordinate; of none, no motion."""
+    return tuple(median(values) for values in zip(*speeds, strict=True)) or (0.0, 0.0)
 
 
 def _added(corner: tuple[int, ...], step: list[int]) -> tuple[int, ...]:

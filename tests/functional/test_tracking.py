@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from segexp.data.shapes import Shapes
 from segexp.functional.tracking import Tracker
 from tests.functional.moving import SIZE, Mover, many, scene
 
@@ -46,6 +47,15 @@ def test_things_that_pass_before_each_other_keep_their_numbers():
     assert found[0][0][1] == found[-1][0][1] != found[0][1][1] == found[-1][1][1]
 
 
+def test_what_is_left_beside_a_thing_that_is_left_is_that_thing():
+    tracker, numbers = Tracker((1, 2)), []
+    for label, left, width in ((1, 10, 8), (1, 18, 3), (2, 18, 3), (1, 50, 8)):  # it never overlaps itself; a class of its own; far away
+        segments = torch.zeros(40, 60, dtype=torch.int32)
+        segments[10:18, left : left + width] = 1
+        numbers += tracker.update(segments, torch.tensor([label])).tolist()
+    assert numbers == [1, 1, 1, 2]
+
+
 @pytest.mark.parametrize(("away", "same"), [(1, True), (5, True), (6, False)])
 def test_a_track_survives_a_few_frames_of_absence(away, same):
     found = followed([Mover(1, (36, 20), (0, 2), 8)], 20, hidden=range(6, 6 + away))
@@ -78,3 +88,24 @@ def test_what_is_kept_does_not_grow_with_the_clip():
         tracker.update(segments, torch.tensor([1]))
         assert len(tracker.tracks) <= 4
         assert all(track.last.mask.untyped_storage().nbytes() <= 4 for track in tracker.tracks.values())
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_no_switch_where_a_camera_pans_over_a_street(number):
+    scene = Shapes(height=96, width=384, train=4, difficulty=0.5).open("train")[number]
+    whole, labels = scene["segments"].as_subclass(torch.Tensor), scene["segment_labels"]
+    area = torch.bincount(whole.flatten().long(), minlength=len(labels) + 1)
+    things = Shapes().spec.thing_ids
+    tracker, found = Tracker(things), []
+    for frame in range(160):  # there and back, up to 5 pixels a frame: things leave and come again
+        left, top = int(128 * (1 - np.cos(frame * np.pi / 80))), frame % 3
+        window = whole[top : top + 90, left : left + 128]
+        here = torch.bincount(window.flatten().long(), minlength=len(labels) + 1)
+        ids = here[1:].nonzero().flatten() + 1
+        table = torch.zeros(len(here), dtype=torch.int32)
+        table[ids] = torch.arange(1, len(ids) + 1, dtype=torch.int32)
+        numbers = tracker.update(table[window.long()], labels[ids - 1]).tolist()
+        seen = zip(ids.tolist(), labels[ids - 1].tolist(), numbers, (here / area)[ids].tolist(), strict=True)
+        found.append({thing: (label, number, share) for thing, label, number, share in seen if label in things})
+    assert sum(map(len, found)) > 160  # there is something to follow
+    assert switches(found) == []
