@@ -24,7 +24,7 @@ LISTS: dict[str, tuple[tuple[int, ...], type]] = {  # of an image's record: shap
     "pairs": ((2,), int),
     "ious": ((), float),
 }
-SAYS = {"all": "all", "small": "small, up to 32²", "medium": "medium", "large": "large, from 96² on"}
+SAYS = {"all": "all", "small": "small, ≤ 32²", "medium": "medium", "large": "large, ≥ 96²"}
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def test_by_hand(run):
 def test_the_page_shows_them(run):
     text = render(with_records(run, FIRST, SECOND, name="instance"))
     assert "Masks <small>val, of 2 pictures" in text
-    assert 'aria-label="Masks: precision by recall"' in text and "large, from 96² on" in text
+    assert 'aria-label="Masks: precision by recall"' in text and "large, ≥ 96²" in text
     assert "Boxes <small>" not in text
 
 
