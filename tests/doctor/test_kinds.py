@@ -16,6 +16,7 @@ from segexp.doctor import across
 from segexp.doctor.check import check
 from segexp.doctor.findings import KINDS, Finding, counted, ordered, told
 from segexp.functional.images import read_labels
+from tests.doctor.test_objects import KINDS as OBJECTS
 from tests.doctor.test_panoptic import CITYSCAPES, COCO
 from tests.doctor.tree import COLORS, SIZE, Mini, add, ids, picture, plant, write_labels
 
@@ -430,7 +431,7 @@ def test_whatever_else_a_data_set_says_is_passed_on(tmp_path):
 
 def test_every_kind_is_planted_somewhere():
     elsewhere = {"no-permission", "too-small", "unseen-class", "refused"}
-    elsewhere |= {kind for kind, *_ in (*COCO.values(), *CITYSCAPES.values())}
+    elsewhere |= {kind for kind, *_ in (*COCO.values(), *CITYSCAPES.values())} | OBJECTS
     assert {kind for kind, *_ in DEFECTS.values()} | elsewhere == set(KINDS)
 
 
