@@ -150,6 +150,11 @@ def verify(sample: dict[str, Any], spec: DataSpec) -> None:
                 where=where,
                 fix="map the values, or choose the data set's classes",
             )
+    if "label" in sample and int(sample["label"]) not in {*range(allowed), spec.ignore_index}:
+        raise DataError(f"label {int(sample['label'])}; allowed are 0..{allowed - 1}", where=where, fix="map the classes")
+    if "present" in sample and tuple(sample["present"].shape) != (allowed,):
+        what = f"`present` has the shape {tuple(sample['present'].shape)}; wanted is one number for each of {allowed} classes"
+        raise DataError(what, where=where, fix="float32 [K], 1 where the image shows the class")
     for name in ("labels", "segment_labels"):
         if name in sample and len(sample[name]) and not 0 <= int(sample[name].min()) <= int(sample[name].max()) < allowed:
             raise DataError(f"{name} {sample[name].tolist()[:8]}; allowed are 0..{allowed - 1}", where=where, fix="map the classes")

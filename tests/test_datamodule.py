@@ -168,6 +168,19 @@ def test_labels_out_of_range_name_sample_values_and_pixels():
     assert caught.value.where == "sample train/7, somewhere/7.png"
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"label": torch.tensor(2)}, "label 2; allowed are 0..1; sample train/7"),
+        ({"present": torch.zeros(3)}, r"`present` has the shape \(3,\); wanted is one number for each of 2 classes; sample train/7"),
+    ],
+)
+def test_labels_of_whole_images_out_of_range(labels, message):
+    with pytest.raises(DataError, match=message):
+        verify({"meta": {"id": "train/7"}, **labels}, SPEC)
+    verify({"meta": {"id": "train/7"}, "label": torch.tensor(SPEC.ignore_index), "present": torch.zeros(2)}, SPEC)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_broken_sample_is_raised_whole_also_from_a_worker(workers):
     module = datamodule(workers=workers)

@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as F
 from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
 from segexp.functional.files import read_json, write_json
 from segexp.functional.overlap import mean_iou
-from segexp.functional.quality import mean_pq, object_f1
+from segexp.functional.quality import classes_f1, label_score, mean_pq, object_f1
 from segexp.task import Evaluated, Task
 from segexp.types import Batch, Prediction, Targets, map_tensors
 from segexp.visualize.compare import comparison
@@ -29,6 +29,8 @@ JUDGES: tuple[tuple[str, tuple[str, ...], Callable[..., float | None]], ...] = (
     ("instance", OF_OBJECTS, object_f1),
     ("detection", OF_OBJECTS, object_f1),
     ("semantic", OF_PIXELS, mean_iou),
+    ("classification", ("rank", "score"), label_score),
+    ("multi_label", ("scores", "shown"), classes_f1),
 )
 
 
@@ -114,7 +116,7 @@ class Panels(EvaluationCallback):
 
 
 def quality(record: dict[str, dict[str, Tensor]]) -> float | None:
-    """How good the prediction of one image is: its panoptic quality, its F1 of masks or boxes, its mean IoU, as it was measured."""
+    """How good the prediction of one image is: its PQ, its F1 of masks, boxes or classes, its mean IoU, the score of its class."""
     for metric, names, figure in JUDGES:
         if metric in record:
             return figure(*(record[metric][name].tolist() for name in names))

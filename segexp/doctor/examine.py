@@ -22,7 +22,7 @@ from segexp.types import DataSpec, Targets
 from segexp.wiring import TARGET_LATTICE, derivable
 
 Examined = tuple[np.ndarray, list[Finding]]
-KINDS = ("segments", "masks", "boxes", "semantic", "label")
+KINDS = ("segments", "masks", "boxes", "semantic", "label", "present")
 EXPLAINING = frozenset({"jpeg-labels", "exif-rotation", "size-mismatch", "multi-page"})  # what the header tells of a refused sample
 
 

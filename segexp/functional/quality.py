@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 MIN_SCORE = 0.3  # detections below it aren't shown, and don't count in the quality of a single image
+SURE = 0.5  # an image shows the classes of such a score
 CROWD = -1
 
 
@@ -21,6 +22,18 @@ def mean_pq(matches: Sequence[Sequence[int]], wrong: Sequence[int], missed: Sequ
         weight[label] += 1
     found = [i / w for i, w in zip(iou, weight, strict=True) if w > 0]
     return sum(found) / len(found) if found else None
+
+
+def label_score(rank: int, score: float) -> float | None:
+    """The score of the true class; None of an image without one (its rank is -1)."""
+    return score if rank >= 0 else None
+
+
+def classes_f1(scores: Sequence[float], shown: Sequence[bool]) -> float | None:
+    """2 hits / (predicted + shown) of the classes of one image, predicted from 0.5 on; None where there is neither."""
+    said = [score >= SURE for score in scores]
+    total = sum(said) + sum(shown)
+    return 2 * sum(a and b for a, b in zip(said, shown, strict=True)) / total if total else None
 
 
 def object_f1(

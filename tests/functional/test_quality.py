@@ -2,7 +2,7 @@
 
 import pytest
 
-from segexp.functional.quality import CROWD, finds, mean_pq, object_f1
+from segexp.functional.quality import CROWD, classes_f1, finds, label_score, mean_pq, object_f1
 
 
 def test_by_hand():
@@ -23,3 +23,9 @@ def test_f1_of_objects_by_hand():
     assert object_f1(scores, [], [], []) == 0
     assert object_f1([0.1], [[0, 1]], [[0, 0]], [1.0]) is None
     assert object_f1([0.5], [[0, 0]], [[0, 0]], [0.5]) == 1
+
+
+def test_labels_of_whole_images():
+    assert (label_score(3, 0.2), label_score(-1, 0.0)) == (0.2, None)
+    assert classes_f1([0.5, 0.4, 0.9], [True, True, False]) == 0.5
+    assert classes_f1([0.1, 0.2], [False, False]) is None

@@ -13,7 +13,8 @@ from segexp.config import compose, conf_dir, make
 from segexp.functional.resize import to_size
 from segexp.types import AuxiliaryLogits, Batch, CenterOffset, ClassInfo, DataSpec, SemanticLogits, Targets
 
-LOSSES = sorted(p.stem for p in (conf_dir() / "loss").glob("*.yaml"))
+WITHOUT_MAPS = {"fcos", "retinanet", "roi", "mask_roi", "semantic_roi", "label_ce", "label_bce"}  # of boxes, or of whole images
+LOSSES = sorted(p.stem for p in (conf_dir() / "loss").glob("*.yaml") if p.stem not in WITHOUT_MAPS)
 SEEDS = range(6)
 
 
@@ -99,7 +100,7 @@ def name(request):
 
 
 def test_every_loss_is_tested():
-    assert sorted(p.stem for p in Path(conf_dir(), "loss").iterdir()) == LOSSES
+    assert {p.stem for p in Path(conf_dir(), "loss").iterdir()} == {*LOSSES} | WITHOUT_MAPS
     assert len(LOSSES) >= 10
 
 

@@ -14,6 +14,7 @@ from tests.models.steps import BACKBONES, MODELS, step
 LIGHT = ["mobilenet_v2", "regnety_002", "convnext_atto", "efficientnet_lite0", "resnet18"]
 STEPS = [(model, LIGHT[number % len(LIGHT)], ("64x96", "65x97")[number % 2]) for number, model in enumerate(MODELS)]
 STRIDES = {"deeplabv1": 8, "deeplabv2": 8, "deeplabv3": 8, "lraspp": 8, "fcn": 8, "pspnet": 8, "dpt": 2}  # the others 4
+OF_OBJECTS = ("fcos", "retinanet", "faster_rcnn", "mask_rcnn", "panoptic_fpn")
 STRIDES |= dict.fromkeys(("unet", "unetplusplus", "linknet", "manet"), 1)
 
 
@@ -47,13 +48,21 @@ def test_there_are_the_models_of_the_documentation():
     assert known | {"unet", "unetplusplus", "upernet"} <= set(MODELS)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [model for model in MODELS if model not in OF_OBJECTS])
 def test_it_fits_every_backbone(model):
     for backbone in BACKBONES:
         found = chain(f"model={model}", f"backbone={backbone}")
         levels = found.model.backbone.spec | found.model.decoder.spec
         level = getattr(found.model.head, "level", None) or getattr(found.model.head, "low", "semantic")
         assert levels[level].stride == found.model.head.stride == STRIDES.get(model, 4), backbone
+
+
+@pytest.mark.parametrize("model", OF_OBJECTS)
+def test_a_pyramid_fits_every_backbone(model):
+    for backbone in BACKBONES:
+        found = chain(f"model={model}", f"backbone={backbone}")
+        strides = [level.stride for name, level in found.model.decoder.spec.items() if name.startswith("p")]
+        assert strides == [128 >> n for n in range(len(strides))][::-1], backbone
 
 
 @pytest.mark.parametrize(("model", "backbone", "size"), STEPS)
