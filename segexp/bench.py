@@ -91,7 +91,7 @@ def training(experiment: Experiment, size: Size, batch: int, seconds: float, wit
     task = experiment.task
     model: Any = task.model.train()
     device, optimizer = next(model.parameters()).device, task.make_optimizer(task.model)
-    given = example(task.data, model.head.needs | task.loss.needs, task.loss.count, size=size, images=batch).to(device)
+    given = example(task.data, model.head.needs | task.loss.needs, task.loss, size=size, images=batch).to(device)
 
     def step() -> None:
         with precision(within, device):

@@ -13,7 +13,7 @@ from segexp.datamodule import Item, collate, to_float
 from segexp.errors import WiringError
 from segexp.functional.keys import generator
 from segexp.model import Model
-from segexp.targets import derive
+from segexp.targets import FIELDS, derive
 from segexp.types import Batch, DataSpec, Size
 
 SIDE = 64  # pixels; every level up to stride 64 has a cell
@@ -36,8 +36,20 @@ def macs(model: Model, spec: DataSpec, size: Size) -> int:
     return counter.get_total_flops() // 2
 
 
-def example(spec: DataSpec, needs: Iterable[str], count: Any, *, size: Size = (SIDE, SIDE), images: int = 2) -> Batch:
-    """Images of noise, in turn one with a background and an object of each of a few classes, and one without objects."""
+def example(spec: DataSpec, needs: Iterable[str], loss: Any, *, size: Size = (SIDE, SIDE), images: int = 2) -> Batch:
+    """Images of noise, in turn one with a background and an object of each of a few classes, and one without objects.
+
+    Kinds of annotation that are a user's own come from the loss: `examples(size)`, a dict of what one image carries.
+
+    Raises:
+        WiringError: the loss doesn't give them.
+    """
+    own = loss.examples(size) if hasattr(loss, "examples") else {}
+    if lacking := set(needs) - FIELDS.keys() - own.keys():
+        what = f"{type(loss).__name__} has no example of {', '.join(sorted(lacking))}, a kind of annotation of its own"
+        raise WiringError(
+            what, where="loss", fix="give it a method examples(size) -> {kind: tensor}, what an image of (height, width) carries"
+        )
     things, stuff = spec.thing_ids or (0,), spec.stuff_ids or (spec.num_classes - 1,)
     items = []
     for number in range(images):
@@ -47,7 +59,7 @@ def example(spec: DataSpec, needs: Iterable[str], count: Any, *, size: Size = (S
         for i in range(len(objects)):
             segments[8 + 16 * i : 28 + 16 * i, 8 + 12 * i : 36 + 12 * i] = i + 2
         noise = torch.randint(0, 256, (spec.in_channels, *size), generator=generator("example", number), dtype=torch.uint8)
-        sample = {
+        sample = own | {
             "image": tv_tensors.Image(noise),
             "segments": segments,
             "segment_labels": labels,
@@ -56,7 +68,7 @@ def example(spec: DataSpec, needs: Iterable[str], count: Any, *, size: Size = (S
         items.append(Item(noise, derive(sample, needs, spec, key=number), None, size, f"example/{number}"))
     batch = collate(items)
     batch.images = to_float(batch.images)
-    batch.counts = count(batch.targets)
+    batch.counts = loss.count(batch.targets)
     return batch
 
 
@@ -98,7 +110,7 @@ def unreached(model: Model, loss: Any, spec: DataSpec) -> list[str]:
     """Names of trainable parameters that get no gradient from the loss (DDP dies of them)."""
     was = model.training
     model.eval()  # no running statistic may move
-    batch = example(spec, model.head.needs | loss.needs, loss.count)
+    batch = example(spec, model.head.needs | loss.needs, loss)
     device = next(model.parameters()).device
     batch = batch.to(device)
     sums = loss(model(batch.images, batch.sizes, batch.targets), batch)

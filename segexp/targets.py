@@ -33,6 +33,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 def derive(sample: Mapping[str, Any], wanted: Iterable[str], data: DataSpec, *, key: int = 0) -> Targets:
     """Make the targets of one sample: exactly the kinds `wanted`, from the richest that the sample carries.
 
+    A kind that isn't among `FIELDS` is one of a user's own, and taken as the sample has it.
+
     Args:
         sample: the dict that a data set yields (see HOUSE: `segments`, `masks`, `boxes`, `semantic`, `label`).
         wanted: kinds of annotation.
@@ -44,7 +46,8 @@ def derive(sample: Mapping[str, Any], wanted: Iterable[str], data: DataSpec, *, 
     """
     kinds = [k for k in FIELDS if k in sample]
     wanted = set(wanted)
-    lacking = wanted - derivable(kinds, TARGET_LATTICE)
+    own = [k for k in sorted(wanted - FIELDS.keys()) if k in sample]
+    lacking = wanted - derivable([*kinds, *own], TARGET_LATTICE)
     if lacking:
         where = f"sample {sample.get('meta', {}).get('id', '?')} carries {', '.join(kinds) or 'no annotation'}"
         raise DataError(f"{', '.join(sorted(lacking))} can't be derived", where=where, fix="use a data set with richer annotation")
@@ -59,8 +62,9 @@ def derive(sample: Mapping[str, Any], wanted: Iterable[str], data: DataSpec, *, 
         found["label"] = _largest(found, data)
     if "present" in wanted and "present" not in found:
         found["present"] = _present(found, data)
-    keep = {name for kind in wanted for name in FIELDS[kind]}
-    return Targets(**{f.name: found[f.name] for f in fields(Targets) if f.name in keep and f.name in found}, key=key)
+    keep = {name for kind in wanted & FIELDS.keys() for name in FIELDS[kind]}
+    plain = {f.name: found[f.name] for f in fields(Targets) if f.name in keep and f.name in found}
+    return Targets(**plain, extra={name: _plain(sample[name]) for name in own}, key=key)
 
 
 def _plain(value: Any) -> Any:

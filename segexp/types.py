@@ -100,6 +100,7 @@ class Targets:
     segments: Field = None  # int32 [H,W], 0 = void
     segment_labels: Field = None  # int64 [S] class of segment 1..S
     segment_crowd: Field = None  # bool [S]
+    extra: dict[str, Tensor] = field(default_factory=dict)  # kinds that only a user's stages know, such as depth
     key: int = 0  # f(seed, epoch, index): seeds any sampling on this image
 
 
@@ -116,6 +117,7 @@ class Prediction:
     segments: Field = None  # int32 [H,W], 0 = void
     segment_labels: Field = None  # int64 [S]
     segment_scores: Field = None  # float32 [S]
+    extra: dict[str, Tensor] = field(default_factory=dict)  # kinds that only a user's stages know
     maps: Field = None  # what it was made of, for pictures: name -> float32 [C,h,w] that covers the image, at any resolution
 
 

@@ -93,12 +93,16 @@ def resample_boxes(boxes: Tensor, window: Window) -> Tensor:
 
 
 def resample(sample: Mapping[str, Any], window: Window) -> dict[str, Any]:
-    """The sample seen through the window: image, label maps, instances; what left the picture is dropped."""
+    """The sample seen through the window: image, label maps, instances; what left the picture is dropped.
+
+    Maps of any other name are resampled as what they are: `tv_tensors.Image` as pictures, `tv_tensors.Mask` as labels.
+    """
     out = dict(sample)
-    out["image"] = tv_tensors.Image(resample_image(sample["image"].as_subclass(Tensor), window))
-    for name, outside in OUTSIDE.items():
-        if name in sample:
-            out[name] = tv_tensors.Mask(resample_labels(sample[name].as_subclass(Tensor), window, outside=outside))
+    for name, value in sample.items():
+        if isinstance(value, tv_tensors.Image):
+            out[name] = tv_tensors.Image(resample_image(value.as_subclass(Tensor), window))
+        elif isinstance(value, tv_tensors.Mask) or name in OUTSIDE:
+            out[name] = tv_tensors.Mask(resample_labels(value.as_subclass(Tensor), window, outside=OUTSIDE.get(name, 0)))
     if "boxes" in sample and "masks" not in sample:
         out["boxes"] = resample_boxes(sample["boxes"].as_subclass(Tensor), window)
     return tidy(out)

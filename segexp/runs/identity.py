@@ -25,6 +25,7 @@ from segexp.errors import ConfigError
 ID_VERSION = 1  # of the rule; recorded in the manifest, and raised only if the rule itself must change
 DIGITS = 12
 SLUG_LENGTH = 60
+SHARED = ("Identity", "Parallel", "FeaturePyramid")  # decoders of many models
 
 _OUTSIDE = re.compile(r"\$\{\s*(oc\.env|hydra|now)\s*:")  # resolvers that look at the machine, the launch, the clock
 _CLOCK = "the clock decides"
@@ -173,6 +174,8 @@ def _join(key: str, name: Any) -> str:
 def slug(config: DictConfig) -> str:
     """A readable name such as `shapes-deeplabv3plus-resnet18-s0`: data set, decoder, backbone, seed.
 
+    Where many models share a decoder, their head stands in its place: `shapes-fcos-resnet18-s0`.
+
     It is read from the config alone, so that two spellings of one run have one folder.
 
     Returns:
@@ -180,7 +183,7 @@ def slug(config: DictConfig) -> str:
     """
     parts = [
         _kind(OmegaConf.select(config, "data._target_")),
-        _kind(OmegaConf.select(config, "decoder._target_")),
+        _model(config),
         OmegaConf.select(config, "backbone.name") or _kind(OmegaConf.select(config, "backbone._target_")),
     ]
     seed = OmegaConf.select(config, "seed")
@@ -188,6 +191,12 @@ def slug(config: DictConfig) -> str:
     text = "-".join(_plain(str(part)) for part in parts if part)
     text = text[: SLUG_LENGTH - len(tail) - 1].strip("-.")
     return "-".join(part for part in (text, tail) if part)[:SLUG_LENGTH] or "run"
+
+
+def _model(config: DictConfig) -> str:
+    """The word that says most of the model: its decoder's, or its head's."""
+    decoder, head = (_kind(OmegaConf.select(config, f"{stage}._target_")) for stage in ("decoder", "head"))
+    return head.removesuffix("Head") if decoder in SHARED and head else decoder
 
 
 def _kind(target: str | None) -> str:

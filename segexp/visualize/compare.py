@@ -32,6 +32,8 @@ def comparison(image: Tensor, truth: Targets, prediction: Prediction, data: Data
     if truth.segments is None or prediction.segments is None:
         if (kind := kind_of_objects(truth, prediction)) is not None:
             return _objects(image, truth, prediction, data, kind)
+        if truth.extra.keys() & prediction.extra.keys():
+            return _extra(image, truth, prediction)
         found = {"image": image, "truth": paint(image, truth, data), "prediction": paint(image, prediction, data)}
         return found | {"error": error_map(truth, prediction, data, image)}, []
     factor = factor_of(image.shape[1])  # names are written on what is large enough to be read
@@ -50,6 +52,19 @@ def _objects(image: Tensor, truth: Targets, prediction: Prediction, data: DataSp
     errors = object_errors(truth, prediction, kind)
     found = {"image": image, "truth": paint(image, truth, data), "prediction": paint(image, prediction, data)}
     return found | {"error": draw_object_errors(errors, truth, data, image)}, errors.legend()
+
+
+def _extra(image: Tensor, truth: Targets, prediction: Prediction) -> tuple[dict[str, Tensor], Legend]:
+    """Maps [1,H,W] of a user's own kinds, of truth and prediction, and how far they are apart; no other shape has a picture."""
+    found, legend = {"image": image}, []
+    for name in sorted(truth.extra.keys() & prediction.extra.keys()):
+        real, guess = (x.extra[name].float() for x in (truth, prediction))
+        if real.ndim == 3 and real.shape == guess.shape and len(real) == 1:
+            apart = (real - guess).abs()
+            maps = {name: real, f"{name}, predicted": guess, f"{name}, error": apart}
+            found |= {title: heat_picture(image, x) for title, x in maps.items()}
+            legend.append((f"{name}: white is {float(real.max()):.3g}; error: white is {float(apart.max()):.3g}", STRIP))
+    return found, legend
 
 
 def _larger(annotation: Kind, factor: int) -> Kind:

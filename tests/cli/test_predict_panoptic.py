@@ -16,10 +16,12 @@ from segexp.cli.predict_files import PictureFiles
 from segexp.cli.predict_video import ClipFiles, Video, rate_of
 from segexp.data.shapes import Shapes
 from segexp.errors import ConfigError, DataError
+from segexp.formats.coco_panoptic import PanopticWriter
 from segexp.functional.images import read_image, read_labels
 from segexp.types import ClassInfo, DataSpec, Prediction
 from tests.functional.moving import SPEC, Mover, many, picture, scene
 from tests.functional.panoptic_rules import quality, statistics
+from tests.metrics.official import judged
 
 av = pytest.importorskip("av", reason="PyAV isn't installed: pip install 'segexp[video]'")
 TINY = [
@@ -51,7 +53,7 @@ def packed(path):
     return rgb[0] + 256 * rgb[1] + 65536 * rgb[2]
 
 
-def test_a_literal_evaluation_of_the_files_gives_the_same_quality(run, capsys, tmp_path):
+def test_the_official_script_and_a_literal_evaluation_of_the_files_give_the_same_quality(run, capsys, tmp_path):
     assert main(["predict", str(run), "data.split=train", "data.limit=4"]) == 0
     folder = tmp_path / written(capsys)
     assert sorted(p.name for p in folder.iterdir()) == ["labels", "log.txt", "overlays", "panoptic", "panoptic.json"]
@@ -68,6 +70,14 @@ def test_a_literal_evaluation_of_the_files_gives_the_same_quality(run, capsys, t
     assert main(["evaluate", str(run), "data.split=train", "data.limit=4"]) == 0
     (evaluation,) = (run / "evaluations").glob("data.split*")
     ours = json.loads((evaluation / "result.json").read_text())["train"]
+    with PanopticWriter(tmp_path, Shapes().spec, name="truth") as writer:
+        for annotation in found["annotations"]:
+            truth = truths[annotation["image_id"]]
+            kinds = truth["segment_labels"]
+            writer.add(annotation["image_id"], truth["segments"].shape, truth["segments"], kinds, crowd=truth["segment_crowd"])
+    official = judged(tmp_path / "truth.json", folder / "panoptic.json")
+    for name, value in official.items():
+        assert ours[name] == pytest.approx(value, abs=1e-12), name
     for name, classes in (("", range(8)), ("_things", range(5, 8)), ("_stuff", range(5))):
         pq, sq, rq, _ = quality(images, classes)
         assert [ours[f"{key}{name}"] for key in ("pq", "sq", "rq")] == pytest.approx([pq, sq, rq], abs=1e-12)

@@ -1,8 +1,5 @@
 """Files written by `PanopticWriter`, judged by the official script (in cityscapesscripts, which has it from COCO), and our figures."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -10,8 +7,8 @@ import torch
 from segexp.formats.coco_panoptic import CityscapesPanopticWriter, PanopticWriter
 from segexp.metrics.panoptic import PanopticMetrics
 from segexp.types import ClassInfo, DataSpec, Prediction, Targets
+from tests.metrics.official import judged
 
-official = pytest.importorskip("cityscapesscripts.evaluation.evalPanopticSemanticLabeling", reason="the extra dev has it")
 CLASSES = [ClassInfo(f"class {i}", i % 2 == 1) for i in range(6)]
 SPEC = DataSpec(tuple(CLASSES), frozenset({"segments"}), values=(3, 7, 8, 40, 90, 133))
 
@@ -53,17 +50,6 @@ def compacted(ids, labels):
     return table[ids.long()].int(), torch.tensor(kept, dtype=torch.int64)
 
 
-def judged(folder: Path):
-    """What the official script says of `pred.json` against `truth.json`."""
-    truth, found = (json.loads((folder / f"{name}.json").read_text()) for name in ("truth", "pred"))
-    categories = {c["id"]: c for c in truth["categories"]}
-    by_image = {a["image_id"]: a for a in found["annotations"]}
-    pairs = [(a, by_image[a["image_id"]]) for a in truth["annotations"]]
-    stat = official.pq_compute_single_core(0, pairs, folder / "truth", folder / "pred", categories)
-    return {f"{kind}{name}": value for name, things in (("", None), ("_things", True), ("_stuff", False))
-            for kind, value in stat.pq_average(categories, things)[0].items() if kind != "n"}  # fmt: skip
-
-
 @pytest.mark.parametrize("writer", [PanopticWriter, CityscapesPanopticWriter])
 @pytest.mark.parametrize("seed", range(6))
 def test_the_official_script_agrees_on_written_files(tmp_path, capsys, writer, seed):
@@ -81,6 +67,6 @@ def test_the_official_script_agrees_on_written_files(tmp_path, capsys, writer, s
             truth = Targets(segments=ids, segment_labels=labels, segment_crowd=crowd)
             metric.update([metric.measure(Prediction(segments=guess, segment_labels=kinds), truth)])
     figures = metric.compute()
-    for name, value in judged(tmp_path).items():
+    for name, value in judged(tmp_path / "truth.json", tmp_path / "pred.json").items():
         assert float(figures[name]) == pytest.approx(value, abs=1e-12), name
     capsys.readouterr()  # which it fills

@@ -11,9 +11,10 @@ import torch
 
 from segexp.build import stages
 from segexp.config import complete, compose, make, plugin_folders, session
-from segexp.errors import ConfigError
+from segexp.errors import ConfigError, WiringError
 from segexp.functional.keys import generator
 from segexp.overrides import check_overrides, describe_option, options
+from segexp.probe import example
 from segexp.types import Batch, SemanticLogits, Targets
 
 INSTALLED = Path(__file__).resolve().parent / "installed"
@@ -144,3 +145,35 @@ def test_a_run_of_its_parts(tmp_path):
     assert 0 <= json.loads(result.read_text())["val"]["miou"] <= 1
     versions = json.loads((result.parent / "manifest.json").read_text())["versions"]
     assert versions["mylab"] == "1.0"
+
+
+def test_a_sixth_task_needs_no_line_of_this_package(tmp_path):
+    typed = [
+        "task=mylab_depth",
+        "backbone=mylab_tiny",
+        "trainer.max_epochs=2",
+        "data.loader.batch_size=4",
+        f"paths.outputs={tmp_path}/runs",
+    ]
+    done = python("-m", "segexp.cli.main", "train", *typed, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (result,) = (tmp_path / "runs").rglob("result.json")
+    assert 0 < json.loads(result.read_text())["val"]["depth_mae"] < 10
+    records = [json.loads(line) for line in (result.parent / "per_image.jsonl").read_text().splitlines()]
+    assert len(records) == 8
+    assert list((result.parent / "images").glob("*.png"))
+    again = python("-m", "segexp.cli.main", "evaluate", str(result.parent), cwd=tmp_path)
+    assert again.returncode == 0 and "depth_mae" in again.stdout, again.stdout + again.stderr
+    for other in ("loss=cross_entropy", "metrics=[semantic]", "data=shapes"):
+        refused = python("-m", "segexp.cli.main", "train", *typed, other, cwd=tmp_path)
+        assert refused.returncode == 2 and "depth" in refused.stderr, refused.stderr
+
+
+def test_a_loss_of_an_own_kind_without_an_example_is_told(mylab):
+    from mylab.depth import Hills
+    from mylab.loss import L1
+
+    loss = complete(make({"_target_": "mylab.depth.DepthLoss", "_partial_": True}), make({"_target_": "mylab.depth.Hills"}).spec)
+    assert loss.count(example(Hills().spec, {"depth"}, loss).targets) == {"depth": 2 * 64 * 64}
+    with pytest.raises(WiringError, match=r"L1 has no example of depth, a kind of annotation of its own; loss; fix: give it a method"):
+        example(Hills().spec, {"depth"}, L1(Hills().spec))

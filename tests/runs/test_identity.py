@@ -312,6 +312,23 @@ def test_slug(data, decoder, backbone, seed, expected):
     assert slug(OmegaConf.create(config)) == expected
 
 
+@pytest.mark.parametrize(
+    ("decoder", "head", "expected"),
+    [
+        ("feature_pyramid.FeaturePyramid", "fcos.FcosHead", "d-fcos-b"),
+        ("parallel.Parallel", "center_offset.CenterOffsetHead", "d-centeroffset-b"),
+        ("identity.Identity", "linear.LinearHead", "d-linear-b"),
+        ("deeplabv3.DeepLabV3", "semantic.SemanticHead", "d-deeplabv3-b"),
+        ("identity.Identity", None, "d-identity-b"),
+    ],
+)
+def test_the_head_names_a_model_whose_decoder_many_share(decoder, head, expected):
+    config = {"data": {"_target_": "x.D"}, "decoder": {"_target_": f"segexp.decoders.{decoder}"}, "backbone": {"name": "b"}}
+    if head:
+        config["head"] = {"_target_": f"segexp.heads.{head}"}
+    assert slug(OmegaConf.create(config)) == expected
+
+
 def test_a_config_without_stages_has_a_slug():
     assert slug(OmegaConf.create({"seed": None})) == "run"
 
