@@ -45,14 +45,16 @@ bench: $(READY)  ## timings: framework overhead, start, sweeps, checkpoints, ker
 	$(BIN)/python -m tests.benchmarks.panoptic_quality
 	$(BIN)/python -m tests.benchmarks.panoptic_targets
 	$(BIN)/python -m tests.benchmarks.center_grouping
+	$(BIN)/python -m tests.benchmarks.average_precision
 	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.camvid
 	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.pipeline
+	[ -z "$$SEGEXP_SHARED" ] || for set in nuclei sign_digits bccd nuclei_instance; do $(BIN)/python -m tests.benchmarks.$$set "$$SEGEXP_SHARED/data"; done
 	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.dense_crf "$$SEGEXP_SHARED/data/VOCdevkit/VOC2007"
 
 soak: $(READY)  ## the proof that nothing is lost: hundreds of kills, stops and starts, one result; goes on where it was stopped; then all models and backbones learn by heart
 	$(ONE_THREAD) $(BIN)/python -m tests.soak
 	$(BIN)/python -m tests.weights.parity
-	$(BIN)/python -m tests.benchmarks.overfit models backbones
+	$(BIN)/python -m tests.benchmarks.overfit models tasks backbones
 
 clean:  ## remove what was built (runs under outputs/ stay)
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

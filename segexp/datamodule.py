@@ -150,7 +150,7 @@ def verify(sample: dict[str, Any], spec: DataSpec) -> None:
                 where=where,
                 fix="map the values, or choose the data set's classes",
             )
-    if "label" in sample and int(sample["label"]) not in {*range(allowed), spec.ignore_index}:
+    if "label" in sample and not (0 <= int(sample["label"]) < allowed or int(sample["label"]) == spec.ignore_index):
         raise DataError(f"label {int(sample['label'])}; allowed are 0..{allowed - 1}", where=where, fix="map the classes")
     if "present" in sample and tuple(sample["present"].shape) != (allowed,):
         what = f"`present` has the shape {tuple(sample['present'].shape)}; wanted is one number for each of {allowed} classes"

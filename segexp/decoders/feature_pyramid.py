@@ -27,6 +27,8 @@ class FeaturePyramid(nn.Module):
             `convs`, two, by convolutions on the deepest of the pyramid (FCOS), or `convs_on_backbone`, on the backbone's
             (RetinaNet's paper).
         width: channels of every level.
+        norm: BatchNorm after each convolution of the pyramid (`norm.type=group`: GroupNorm), as where the backbone's maps have
+            values far from 1; published detectors have none.
 
     Raises:
         ConfigError: a value makes no sense.
@@ -34,7 +36,13 @@ class FeaturePyramid(nn.Module):
     """
 
     def __init__(
-        self, features: FeatureSpec, *, levels: Sequence[str] = ("c2", "c3", "c4", "c5"), extra: str = "pool", width: int = 256
+        self,
+        features: FeatureSpec,
+        *,
+        levels: Sequence[str] = ("c2", "c3", "c4", "c5"),
+        extra: str = "pool",
+        width: int = 256,
+        norm: bool = False,
     ) -> None:
         super().__init__()
         need(features, by="FeaturePyramid", levels=levels)
@@ -52,7 +60,7 @@ class FeaturePyramid(nn.Module):
         elif more:
             block = LastLevelP6P7(width if extra == "convs" else deepest.channels, width)
             block.use_P5 = extra == "convs"  # which torchvision guesses from the channels
-        self.fpn = FeaturePyramidNetwork([features[name].channels for name in levels], width, block)
+        self.fpn = FeaturePyramidNetwork([features[name].channels for name in levels], width, block, nn.BatchNorm2d if norm else None)
         strides = {f"p{name[1:]}": features[name].stride for name in levels}
         strides |= {f"p{number + i}": deepest.stride * 2**i for i in range(1, more + 1)}
         self.spec: FeatureSpec = {name: Level(width, stride) for name, stride in strides.items()}

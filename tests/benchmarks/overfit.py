@@ -1,8 +1,9 @@
 """Every model learns eight scenes of `shapes` by heart, from random weights, with resnet18: seconds and mIoU, PQ or AP50 of each.
 
-    python -m tests.benchmarks.overfit [models] [backbones] [<model>/<backbone> ...]
+    python -m tests.benchmarks.overfit [models] [tasks] [backbones] [<model>/<backbone> ...]
 
-`models`: all models on resnet18 (also where nothing is given); `backbones`: all backbones under DeepLabv3+.
+`models`: all models on resnet18 (also where nothing is given); `tasks`: those without a model of their own; `backbones`: all
+backbones under DeepLabv3+.
 
 Scenes of 96x128 with five classes. The ragged outlines of trees and the narrow signs and persons are left out: logits at
 stride 8 (12x16 cells) can't follow them. Logits that were fitted to the very scenes, without any network, reach mIoU
@@ -12,6 +13,8 @@ classes need; PSPNet, which has a single convolution at stride 8, takes no dropo
 
 Panoptic models learn all eight classes, to PQ 0.90, with their own loss; keys in pixels are those of small scenes, and the
 decoders reach down to stride 2.
+
+Classes of whole pictures are learned to 1.0.
 
 Detectors learn the things of all eight classes to AP50 0.95, on a narrow pyramid that begins at stride 4.
 """
@@ -27,15 +30,17 @@ from segexp.build import build, prepare
 from segexp.config import compose
 from segexp.overrides import options
 
-WANTED = {"miou": 0.95, "pq": 0.90, "map50": 0.95, "mask_map50": 0.90}
+WANTED = {"miou": 0.95, "pq": 0.90, "map50": 0.95, "mask_map50": 0.90, "top1": 1.0, "label_map": 1.0}
+TASKS = ("classification", "multi_label")
 LESS = {"panoptic_fpn": 0.85}  # PQ: masks of 28x28 cells and classes at stride 4 can't follow every outline
-FIGURES = ("pq", "mask_map50", "map50", "miou")  # the first that a model has
+FIGURES = ("pq", "mask_map50", "map50", "miou", "top1", "label_map")  # the first that a model has
 CLASSES = "data.classes=[sky,building,road,sidewalk,car]"
 SEMANTIC = [CLASSES, "loss=ce_dice"]
 SMALL_THINGS = ["decoder.levels=[c2,c3,c4,c5]", "decoder.extra=none", "decoder.width=64", "head.levels=[p2,p3,p4,p5]"]
 REGIONS = {"width": 128, "mask_width": 32, "sizes": "[8,16,32,64,128]", "samples": 64}
 REGIONS |= {"proposals_before": "[200,100]", "proposals_after": "[100,50]"}
 OWN = {
+    **dict.fromkeys(TASKS, ()),
     **{m: ["decoder.width=64", "loss.samples=128", *(f"head.{k}={v}" for k, v in REGIONS.items())] for m in ("faster_rcnn", "mask_rcnn")},
     "panoptic_fpn": [
         *("decoder.width=64", "loss.parts.roi.samples=128", "head.parts.semantic.width=64", "loss.weights.semantic=1.0"),
@@ -85,7 +90,8 @@ def figure(task):
 def overfit(model, *more, backbone="resnet18"):
     """Train on the eight scenes: name and value of the figure, and epochs and seconds until it was enough."""
     began = time.perf_counter()
-    config = compose("train", [f"model={model}", f"backbone={backbone}", *SCENES, *RECIPE, *OWN.get(model, SEMANTIC), *more])
+    group = "task" if model in TASKS else "model"
+    config = compose("train", [f"{group}={model}", f"backbone={backbone}", *SCENES, *RECIPE, *OWN.get(model, SEMANTIC), *more])
     prepare(config)
     experiment = build(config)
     epochs = LONGER.get(model, EPOCHS)
@@ -101,6 +107,8 @@ def pairs(asked):
     for name in asked or ["models"]:
         if name == "models":
             yield from ((model, "resnet18") for model in options("model") if model != "none")
+        elif name == "tasks":
+            yield from ((task, "resnet18") for task in TASKS)
         elif name == "backbones":
             yield from (("deeplabv3plus", body) for body in options("backbone") if body not in NOT_ALONE)
         else:

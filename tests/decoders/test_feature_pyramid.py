@@ -48,6 +48,13 @@ def test_what_the_extra_convolutions_read():
     assert torch.equal(of_backbone(given)["p6"], of_backbone.fpn.extra_blocks.p6(given["c5"]))
 
 
+def test_with_norms_levels_have_values_near_one_whatever_the_backbone_emits():
+    given = {name: x * 30 for name, x in features(SPEC, 96, 96).items()}
+    with_norms, without = (FeaturePyramid(SPEC, width=8, extra="none", norm=norm)(given) for norm in (True, False))
+    assert all(abs(float(x.std()) - 1) < 0.1 for x in with_norms.values())
+    assert all(float(x.std()) > 3 for x in without.values())
+
+
 def test_the_sum_by_hand():
     decoder = FeaturePyramid({"c4": Level(1, 16), "c5": Level(1, 32)}, levels=["c4", "c5"], width=1)
     for block in decoder.fpn.inner_blocks:
