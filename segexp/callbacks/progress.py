@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from segexp.callbacks.evaluation import RunInfo
-from segexp.callbacks.speed import Speed
+from segexp.callbacks.speed import Speed, fitting
 
 
 class Progress(Callback):
@@ -43,7 +43,7 @@ class Progress(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         value = self._monitored(trainer)
-        if trainer.training and value is not None and trainer.is_global_zero and self.bar is None:
+        if fitting(trainer) and value is not None and trainer.is_global_zero and self.bar is None:
             print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {self.monitor} {value:.4f}", flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.trainer.states import TrainerFn
 
 from segexp.callbacks.evaluation import EvaluationCallback
 from segexp.task import Evaluated, Task
@@ -60,7 +61,7 @@ class Speed(EvaluationCallback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.evaluation.stop()
-        if trainer.training:
+        if fitting(trainer):
             self.training.start()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -80,6 +81,11 @@ class Speed(EvaluationCallback):
             "peak_memory_mib": peak_memory(),
             "peak_gpu_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None,
         }
+
+
+def fitting(trainer: Trainer) -> bool:
+    """Does a training go on after this evaluation? (While it is validated, `trainer.training` is false.)"""
+    return trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
 
 
 def peak_memory() -> float | None:
