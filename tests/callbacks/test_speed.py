@@ -77,13 +77,7 @@ class Counting(Speed):
 def test_in_a_real_training_the_watch_goes_on_after_every_validation(tmp_path):
     speed = Counting()
     watch = Watch(speed)
-    quiet = {
-        "enable_progress_bar": False,
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-        "logger": False,
-        "num_sanity_val_steps": 0,
-    }
+    quiet = {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False, "logger": False}
     settings = {"max_epochs": 2, "val_check_interval": 2, "num_sanity_val_steps": 0, "default_root_dir": tmp_path}
     trainer = Trainer(accelerator="cpu", callbacks=[speed, watch], **settings, **quiet)
     trainer.fit(Module())
