@@ -7,7 +7,7 @@ import pytest
 from segexp.cli.main import main
 
 SAME = [
-    *("data=shapes", "data.height=64", "data.width=96", "data.train=4", "data.val=2", "data.test=0", "data.loader.batch_size=2"),
+    *("data=shapes", "data.height=64", "data.width=96", "data.train=4", "data.val=2", "data.test=1", "data.loader.batch_size=2"),
     *("backbone=timm", "backbone.name=test_resnet", "trainer.max_epochs=1", "trainer.accelerator=cpu"),
 ]
 CHAINS = {
@@ -31,5 +31,5 @@ def test_two_steps(words, tmp_path, monkeypatch):
     found = json.loads(result.read_text())
     assert found["steps"] == 2
     assert CHAINS[words] in found["val"]
-    assert len((result.parent / "per_image.jsonl").read_text().splitlines()) == 2
-    assert len(list((result.parent / "images").glob("*.png"))) == 2
+    assert len((result.parent / "per_image.jsonl").read_text().splitlines()) == 3  # two of val, one of test
+    assert len(list((result.parent / "images").glob("*.png"))) == 3
