@@ -25,7 +25,7 @@ from segexp.runs.identity import ID_VERSION
 # What segexp is built on, and what it uses where it is installed.
 DISTRIBUTIONS = (
     *("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "segmentation-models-pytorch", "timm"),
-    *("wandb", "numpy", "pillow", "safetensors", "scipy", "rich", "matplotlib", "jinja2"),
+    *("wandb", "numpy", "pillow", "safetensors", "scipy", "rich", "matplotlib", "jinja2", "pyyaml"),
     *("tensorboard", "optuna", "submitit", "faster-coco-eval", "monai", "albumentations", "litdata", "triton"),
 )
 PLUGINS = "segexp.conf"  # the entry-point group by which packages add configs

@@ -3,6 +3,7 @@
 import json
 import sys
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_the_official_script_and_a_literal_evaluation_of_the_files_give_the_same
         for annotation in found["annotations"]:
             truth = truths[annotation["image_id"]]
             kinds = truth["segment_labels"]
-            writer.add(annotation["image_id"], truth["segments"].shape, truth["segments"], kinds, crowd=truth["segment_crowd"])
+            writer.add(Path(annotation["file_name"]).stem, truth["segments"].shape, truth["segments"], kinds, crowd=truth["segment_crowd"])
     official = judged(tmp_path / "truth.json", folder / "panoptic.json")
     for name, value in official.items():
         assert ours[name] == pytest.approx(value, abs=1e-12), name

@@ -63,7 +63,7 @@ def step(task, batch):
 def test_shipped_chain_trains(experiment):
     torch.manual_seed(0)
     task = experiment.task
-    batch = probe_batch(task.data, {"semantic"}, task.loss.count)
+    batch = probe_batch(task.data, {"semantic"}, task.loss)
     first, sums, gradients = step(task, batch)
     assert list(sums) == ["ce", "aux/ce"]
     assert experiment.frozen == []
