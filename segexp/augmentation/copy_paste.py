@@ -112,6 +112,8 @@ def paste(
     masks = window.put(found, torch.zeros(len(chosen), *window.size, dtype=torch.bool))  # [n,H,W]
     seen = masks.flatten(1).any(1)
     masks, chosen = masks[seen], chosen[seen]
+    if not len(chosen):  # all of them lie beyond the canvas
+        return dict(base)
     cover = masks.any(0)
     out = dict(base)
     out["image"] = tv_tensors.Image(torch.where(cover, window.put(_plain(other["image"]), _plain(base["image"])), _plain(base["image"])))

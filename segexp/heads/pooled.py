@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from segexp.errors import ConfigError
+from segexp.layers.conv import check_width
 from segexp.layers.pool import GeneralisedMean, average, largest, pooled
 from segexp.types import ClassLogits, DataSpec, Features, FeatureSpec, Sizes, Targets
 from segexp.wiring import require
@@ -46,6 +47,7 @@ class PooledHead(nn.Module):
         super().__init__()
         if not levels or len(set(levels)) < len(levels):
             raise ConfigError("one level or several different ones are wanted", where=f"head.levels={list(levels)}", fix="head.levels=[c5]")
+        check_width(width, key="head.width", usual=256)
         if pool not in POOLS:
             raise ConfigError("no such pooling", where=f"head.pool={pool}", fix=f"head.pool={'|'.join(POOLS)}")
         require(features, *levels, by="PooledHead")

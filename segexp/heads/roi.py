@@ -83,6 +83,11 @@ class RoiHead(nn.Module):
         if len(sizes) != len(levels):
             what = f"{len(sizes)} sizes of anchors for {len(levels)} levels"
             raise ConfigError(what, where=f"head.sizes={list(sizes)}", fix=f"one for each of head.levels={list(levels)}")
+        for name, values, usual in (("sizes", sizes, "[32,64,128,256,512]"), ("ratios", ratios, "[0.5,1.0,2.0]")):
+            if not values:
+                raise ConfigError("there are no anchors", where=f"head.{name}=[]", fix=f"head.{name}={usual}")
+            for value in values:
+                require_number(f"head.{name}", value, f"head.{name}={usual}", least=1e-3)
         for name, number in (("width", width), ("mask_width", mask_width), ("samples", samples), ("max_detections", max_detections)):
             require_number(f"head.{name}", number, f"head.{name}=256", least=1, whole=True)
         shares = {"proposal_nms": proposal_nms, "positives": positives, "matched": matched}

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segexp.errors import ConfigError
+from segexp.errors import ConfigError, require_number
 from segexp.types import Batch, ClassLogits, DataSpec, Targets
+
+SURE = 1e-6  # of an error below it the power has no gradient: that of 0 ** 0.5 is infinite
 
 
 class LabelBCE(nn.Module):
@@ -35,8 +37,8 @@ class LabelBCE(nn.Module):
         if len(given) != data.num_classes or min(given, default=0) <= 0:
             what = f"one positive number is wanted, or one for each of {data.num_classes} classes"
             raise ConfigError(what, where=f"loss.pos_weight={pos_weight}", fix="loss.pos_weight=2")
-        if gamma < 0:
-            raise ConfigError("gamma is at least 0", where=f"loss.gamma={gamma}", fix="loss.gamma=2")
+        require_number("loss.weight", weight, "loss.weight=1", least=0)
+        require_number("loss.gamma", gamma, "loss.gamma=2", least=0)
         self.weight, self.gamma = weight, gamma
         self.register_buffer("pos_weight", torch.tensor(given, dtype=torch.float32), persistent=False)  # [K]
 
@@ -44,7 +46,7 @@ class LabelBCE(nn.Module):
         shown, logits = torch.stack([t.present for t in batch.targets]).float(), output.logits.float()  # [B,K] each
         values = F.binary_cross_entropy_with_logits(logits, shown, pos_weight=self.pos_weight, reduction="none")
         if self.gamma:
-            values = values * (shown - logits.sigmoid()).abs() ** self.gamma
+            values = values * (shown - logits.sigmoid()).abs().clamp(min=SURE) ** self.gamma
         return {"bce": self.weight * values.mean(1).sum()}
 
     def count(self, targets: list[Targets]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from segexp.errors import ConfigError
+from segexp.errors import ConfigError, require_number
 from segexp.functional.labels import label_shares
 from segexp.losses.class_weights import class_weights_of
 from segexp.types import Batch, ClassLogits, DataSpec, Targets
@@ -37,6 +37,7 @@ class LabelCE(nn.Module):
         self, data: DataSpec, *, weight: float = 1.0, class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0
     ) -> None:
         super().__init__()
+        require_number("loss.weight", weight, "loss.weight=1", least=0)
         if not 0 <= label_smoothing < 1:
             raise ConfigError("a share lies in [0, 1)", where=f"loss.label_smoothing={label_smoothing}", fix="loss.label_smoothing=0.1")
         self.weight, self.label_smoothing = weight, label_smoothing

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import roi_align
 
-from segexp.errors import WiringError, require_number
+from segexp.errors import ConfigError, WiringError, require_number
 from segexp.functional.boxes import EVEN, Weights, encode
 from segexp.functional.matching import IGNORED, match
 from segexp.functional.rois import BOX_WEIGHTS, lies_in, objects, sample
@@ -67,6 +67,9 @@ class RoiLoss(nn.Module):
         require_number("loss.samples", samples, "loss.samples=256", least=1, whole=True)
         for name, share in (("positives", positives), ("high", high), ("low", low)):
             require_number(f"loss.{name}", share, f"loss.{name}=0.5", least=0, below=1.0000001)
+        if low > high:
+            where, fix = f"loss.low={low} loss.high={high}", "loss.low=0.3 loss.high=0.7"
+            raise ConfigError("`low` is above `high`; overlaps between them are ignored", where=where, fix=fix)
         weights = {"rpn_objectness": rpn_objectness_weight, "rpn_box": rpn_box_weight}
         weights |= {"roi_class": roi_class_weight, "roi_box": roi_box_weight} | ({"mask": mask_weight} if masks else {})
         for name, weight in weights.items():
@@ -94,8 +97,9 @@ class RoiLoss(nn.Module):
     def _first(self, first: Proposals, number: int, target: Targets, size: Size) -> dict[str, Tensor]:
         boxes, _, crowd = objects(target, first.anchors.device)
         with torch.no_grad():
-            matched = match(boxes, crowd, first.anchors, self.high, self.low, True)
-            matched = matched.where(lies_in(first.anchors, size), IGNORED)  # nothing is learned of padding
+            there = lies_in(first.anchors, size).nonzero().flatten()  # nothing is learned of padding
+            matched = torch.full((len(first.anchors),), IGNORED, device=there.device)
+            matched[there] = match(boxes, crowd, first.anchors[there], self.high, self.low, True)
             chosen = sample(matched, self.samples, self.positives, target.key, "rpn")
         matched, anchors = matched[chosen], first.anchors[chosen]
         found = matched >= 0

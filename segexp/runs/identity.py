@@ -196,7 +196,10 @@ def slug(config: DictConfig) -> str:
 def _model(config: DictConfig) -> str:
     """The word that says most of the model: its decoder's, or its head's."""
     decoder, head = (_kind(OmegaConf.select(config, f"{stage}._target_")) for stage in ("decoder", "head"))
-    return head.removesuffix("Head") if decoder in SHARED and head else decoder
+    if decoder not in SHARED or not head:
+        return decoder
+    parts = OmegaConf.select(config, "head.parts")
+    return "-".join(str(name) for name in parts) if parts else head.removesuffix("Head")
 
 
 def _kind(target: str | None) -> str:

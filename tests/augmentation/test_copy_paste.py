@@ -78,6 +78,11 @@ def samples(**keys):
     return Samples(data.open("train"), augment, data.spec, seed=0, needs=needs, truth=None), augment, data
 
 
+def test_objects_that_all_lie_beyond_the_canvas_change_nothing():
+    out = paste(BASE, OTHER, torch.tensor([2]), (2, 0), 0.1, SPEC)  # its only row would be the fourth of three
+    assert all(torch.equal(out[name], BASE[name]) for name in ("image", "segments", "segment_labels", "segment_crowd"))
+
+
 def test_a_sample_depends_on_its_key_alone():
     first, second = samples()[0], samples()[0]
     [second[Draw(0, index)] for index in (3, 1)]  # another order

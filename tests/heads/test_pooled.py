@@ -35,6 +35,8 @@ def test_wrong_keys_are_refused():
         PooledHead(LEVELS, SPEC, pool="mean")
     with pytest.raises(ConfigError, match=r"head.levels=\[\]; fix: head.levels=\[c5\]"):
         PooledHead(LEVELS, SPEC, levels=[])
+    with pytest.raises(ConfigError, match=r"head.width=0; fix: head.width=256"):
+        PooledHead(LEVELS, SPEC, width=0)
     with pytest.raises(ConfigError, match=r"different ones"):
         PooledHead(LEVELS, SPEC, levels=["c5", "c5"])
     with pytest.raises(WiringError, match=r"PooledHead needs the level c3"):

@@ -123,6 +123,9 @@ def test_a_box_without_area_is_no_proposal():
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"sizes": [32]}, "1 sizes of anchors for 5 levels; head.sizes=[32]; fix: one for each of head.levels=['p2', 'p3', 'p4', 'p5', 'p6']"),
+    ({"ratios": []}, "there are no anchors; head.ratios=[]; fix: head.ratios=[0.5,1.0,2.0]"),
+    ({"ratios": [-1]}, "head.ratios=-1"),
+    ({"sizes": [0, 1, 2, 3, 4]}, "head.sizes=0"),
     ({"samples": 0}, "a whole number from 1 on is wanted; head.samples=0"),
     ({"positives": 2}, "head.positives=2"),
     ({"proposals_after": 100}, "two numbers are wanted, with targets and without; head.proposals_after=100"),

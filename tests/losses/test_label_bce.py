@@ -45,8 +45,17 @@ def test_by_hand():
         ({"pos_weight": [1.0, 2.0]}, r"loss.pos_weight=\[1.0, 2.0\]"),
         ({"pos_weight": 0}, "loss.pos_weight=0"),
         ({"gamma": -1}, "loss.gamma=-1"),
+        ({"gamma": "abc"}, "loss.gamma=abc"),
+        ({"weight": -1.0}, "loss.weight=-1.0"),
+        ({"weight": math.nan}, "loss.weight=nan"),
     ],
 )
 def test_wrong_keys_are_refused(options, said):
     with pytest.raises(ConfigError, match=said):
         LabelBCE(SPEC, **options)
+
+
+def test_a_gradient_is_finite_where_nothing_is_left_to_learn():
+    logits = torch.full((1, SPEC.num_classes), 40.0, requires_grad=True)
+    mean(LabelBCE(SPEC, gamma=0.5), logits, torch.ones(1, SPEC.num_classes)).backward()
+    assert bool(logits.grad.isfinite().all())

@@ -70,5 +70,7 @@ def test_images_without_a_class_give_no_gradient():
 def test_wrong_keys_are_refused():
     with pytest.raises(ConfigError, match=r"2 class weights for 3 classes; loss.class_weights"):
         LabelCE(SPEC, class_weights=[1, 2])
+    with pytest.raises(ConfigError, match=r"loss.weight=-1; fix: loss.weight=1"):
+        LabelCE(SPEC, weight=-1)
     with pytest.raises(ConfigError, match=r"loss.label_smoothing=1.0; fix: loss.label_smoothing=0.1"):
         LabelCE(SPEC, label_smoothing=1.0)

@@ -167,6 +167,7 @@ def test_a_head_with_masks_and_a_loss_without():
 @pytest.mark.parametrize(("options", "message"), [
     ({"samples": 0}, "loss.samples=0; fix: loss.samples=256"),
     ({"high": 1.5}, "loss.high=1.5"),
+    ({"low": 0.9, "high": 0.3}, "`low` is above `high`; overlaps between them are ignored; loss.low=0.9 loss.high=0.3"),
     ({"roi_box_weight": -1}, "a number from 0 on is wanted; loss.roi_box_weight=-1"),
 ])  # fmt: skip
 def test_refusals(options, message):

@@ -319,12 +319,15 @@ def test_slug(data, decoder, backbone, seed, expected):
         ("parallel.Parallel", "center_offset.CenterOffsetHead", "d-centeroffset-b"),
         ("identity.Identity", "linear.LinearHead", "d-linear-b"),
         ("deeplabv3.DeepLabV3", "semantic.SemanticHead", "d-deeplabv3-b"),
+        ("feature_pyramid.FeaturePyramid", "multi.MultiHead", "d-semantic-roi-b"),
         ("identity.Identity", None, "d-identity-b"),
     ],
 )
 def test_the_head_names_a_model_whose_decoder_many_share(decoder, head, expected):
     config = {"data": {"_target_": "x.D"}, "decoder": {"_target_": f"segexp.decoders.{decoder}"}, "backbone": {"name": "b"}}
-    if head:
+    if head == "multi.MultiHead":
+        config["head"] = {"_target_": "segexp.heads.multi.MultiHead", "parts": {"semantic": {}, "roi": {}}}
+    elif head:
         config["head"] = {"_target_": f"segexp.heads.{head}"}
     assert slug(OmegaConf.create(config)) == expected
 
