@@ -1,6 +1,7 @@
 """COCO: a static table of classes, panoptic and instance annotations, generated and real."""
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -88,6 +89,13 @@ def test_an_image_without_objects(tmp_path):
         ({"segmentation": {"size": [3, 4], "counts": [12]}}, r"image 9, annotation 1: run lengths of size \[3, 4\]"),
         ({"segmentation": {"size": list(tree.SIZE), "counts": [5, 6]}}, "image 9, annotation 1: run lengths of 11 pixels"),
         ({"segmentation": {"size": list(tree.SIZE), "counts": "zz"}}, "image 9, annotation 1: Invalid RLE"),
+        ({"segmentation": [[1, 2, 3, 4, 5, math.nan]]}, "image 9, annotation 1: nan in a polygon is no number"),
+        ({"segmentation": [[1, 2, 3, None, 5, 6]]}, "image 9, annotation 1: None in a polygon is no number"),
+        ({"segmentation": [[0, 0, 1e8, 0, 0, 1e8]]}, r"annotation 1: 100000000\.0 in a polygon lies beyond any picture"),
+        ({"segmentation": {"counts": "P" * 99}}, "image 9, annotation 1: the mask can't be decoded: RLE string is malformed"),
+        ({"segmentation": {"counts": None}}, "image 9, annotation 1: run lengths are a list of whole numbers, or a text, not None"),
+        ({"segmentation": {"counts": ["a"]}}, "image 9, annotation 1: run lengths are whole numbers from 0, not 'a'"),
+        ({"segmentation": {"size": 5, "counts": [9]}}, "image 9, annotation 1: run lengths of size 5"),
         ({"iscrowd": 5}, "image 9, annotation 1: iscrowd is neither 0 nor 1"),
     ],
 )

@@ -1,6 +1,7 @@
 """Objects of a JSON of COCO's form: bad ones are left out or refused, by the rules of `segexp.data.objects`."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -96,6 +97,14 @@ def test_useless_masks_are_left_out_counted_and_listed(tmp_path, capsys):
     found = {(f.kind, f.what.partition(":")[0]) for f in check(data).findings if f.kind.startswith(("mask", "poly", "object"))}
     kinds = {1: "mask-missing", 2: "mask-missing", 3: "polygon-points", 5: "mask-empty", 6: "object-twice"}
     assert found == {(kind, f"image 1, annotation {n}") for n, kind in kinds.items()}
+
+
+def test_broken_masks_are_listed_one_by_one(tmp_path):
+    pytest.importorskip("faster_coco_eval", reason="needs the extra coco")
+    broken = [[[1, 2, 3, 4, 5, math.nan]], [[1, 2, 3, None, 5, 6]], {"counts": "P" * 99}, {"counts": 7}, {"size": 5, "counts": [9]}]
+    root = plant(tmp_path, [thing(n, segmentation=mask) for n, mask in enumerate(broken, 1)] + [thing(9, category_id=99)])
+    found = {(f.kind, f.what.split(":")[0]) for f in check(CocoInstances(root=root)).findings}
+    assert found >= {("mask-broken", f"image 1, annotation {n}") for n in range(1, 6)} | {("segment-category", "image 1, annotation 9")}
 
 
 def test_detections_alone_are_refused_where_masks_are_wanted(tmp_path):
