@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -12,8 +11,7 @@ from torchvision.transforms.v2 import functional as F
 
 from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
 from segexp.functional.files import read_json, write_json
-from segexp.functional.overlap import mean_iou
-from segexp.functional.quality import classes_f1, label_score, mean_pq, object_f1
+from segexp.functional.quality import image_quality
 from segexp.task import Evaluated, Task
 from segexp.types import Batch, Prediction, Targets, map_tensors
 from segexp.visualize.compare import comparison
@@ -21,17 +19,6 @@ from segexp.visualize.panel import panel
 from segexp.visualize.visible import visible
 
 INDEX = "index.json"
-OF_PIXELS = ("intersection", "predicted", "labelled")
-OF_SEGMENTS = ("matches", "wrong", "missed")
-OF_OBJECTS = ("scores", "objects", "pairs", "ious")
-JUDGES: tuple[tuple[str, tuple[str, ...], Callable[..., float | None]], ...] = (
-    ("panoptic", OF_SEGMENTS, mean_pq),
-    ("instance", OF_OBJECTS, object_f1),
-    ("detection", OF_OBJECTS, object_f1),
-    ("semantic", OF_PIXELS, mean_iou),
-    ("classification", ("rank", "score"), label_score),
-    ("multi_label", ("scores", "shown"), classes_f1),
-)
 
 
 @dataclass(frozen=True)
@@ -53,8 +40,8 @@ class Panels(EvaluationCallback):
     """Write pictures of each evaluation as `images/<sample id with / as __>.png`, in place of those of the one before.
 
     `images/index.json` says which are there and why: {split: {"first": [file], "worst": [...], "best": [...]}}, the worst
-    and the best by the panoptic quality of the single image, or where that isn't measured by the F1 of its masks or boxes, or its
-    mean IoU; the most extreme first, equals in the order of the data set.
+    and the best by the quality of the single image (`segexp.functional.quality.JUDGES`: PQ, F1 of objects, mean IoU, score of the
+    true class, F1 of classes); the most extreme first, equals in the order of the data set.
 
     Args:
         run: the run.
@@ -116,11 +103,9 @@ class Panels(EvaluationCallback):
 
 
 def quality(record: dict[str, dict[str, Tensor]]) -> float | None:
-    """How good the prediction of one image is: its PQ, its F1 of masks, boxes or classes, its mean IoU, the score of its class."""
-    for metric, names, figure in JUDGES:
-        if metric in record:
-            return figure(*(record[metric][name].tolist() for name in names))
-    return None
+    """How good the prediction of one image is, by the first of `segexp.functional.quality.JUDGES` that has its record."""
+    found = image_quality({metric: {name: x.tolist() for name, x in fields.items()} for metric, fields in record.items()})
+    return None if found is None else found[1]
 
 
 def _in_order(heap: list[tuple[float, int, Shot]]) -> list[Shot]:

@@ -1,8 +1,15 @@
-"""How good the prediction of one image is: panoptic quality from its statistics, F1 of objects from the pairs that overlap."""
+"""How good the prediction of one image is: panoptic quality from its statistics, F1 of objects from the pairs that overlap.
+
+`JUDGES` says which figure that is, by what was measured; `image_quality` gives it of a record, as in `per_image.jsonl`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from segexp.functional.overlap import mean_iou
 
 MIN_SCORE = 0.3  # detections below it aren't shown, and don't count in the quality of a single image
 SURE = 0.5  # an image shows the classes of such a score
@@ -73,3 +80,50 @@ def finds(detections: int, crowd: Sequence[bool], pairs: Sequence[Sequence[int]]
         taken.add(number)
         found.append(number)
     return found
+
+
+class Judge(NamedTuple):
+    """The figure of one image by one metric's record.
+
+    Args:
+        metric: whose record it is.
+        fields: of the record, the arguments of `figure`.
+        figure: gives None where there is nothing to judge.
+        called: what people call it.
+    """
+
+    metric: str
+    fields: tuple[str, ...]
+    figure: Callable[..., float | None]
+    called: str
+
+
+OF_OBJECTS = ("scores", "objects", "pairs", "ious")
+JUDGES = (  # the first whose metric was measured judges
+    Judge("panoptic", ("matches", "wrong", "missed"), mean_pq, "PQ"),
+    Judge("instance", OF_OBJECTS, object_f1, "F1 of objects"),
+    Judge("detection", OF_OBJECTS, object_f1, "F1 of objects"),
+    Judge("semantic", ("intersection", "predicted", "labelled"), mean_iou, "mIoU"),
+    Judge("classification", ("rank", "score"), label_score, "score of the true class"),
+    Judge("multi_label", ("scores", "shown"), classes_f1, "F1 of classes"),
+)
+
+
+def image_quality(record: Mapping[str, Any]) -> tuple[str, float] | None:
+    """How the quality of one image's prediction is called, and its value.
+
+    Args:
+        record: metric -> field -> plain lists and numbers. What is strange (of another version, or a user's own metric of the
+            same name) is as if it weren't there.
+
+    Returns:
+        None where nothing that was measured has a judge, or the judge finds nothing in the image.
+    """
+    for metric, fields, figure, called in JUDGES:
+        try:
+            value = figure(*(record[metric][name] for name in fields))
+            known = value is not None and math.isfinite(value)
+        except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError):
+            continue
+        return (called, value) if known else None
+    return None

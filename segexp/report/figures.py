@@ -1,4 +1,4 @@
-"""The figures of a page, from a run's record: headline tiles, facts, the table of classes, IoU of single images."""
+"""The figures of a page, from a run's record: headline tiles, facts, the table of classes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from segexp.functional.overlap import mean_iou
-from segexp.functional.quality import mean_pq, object_f1
 from segexp.report.record import RunRecord, number, section
 
 HEADLINES = (
@@ -209,35 +207,6 @@ def _shares(record: RunRecord, names: list[str]) -> dict[str, float]:
         if len(labelled) == len(names) and image.get("split") == split:
             totals = [a + b for a, b in zip(totals, labelled, strict=True)]
     return {name: n / sum(totals) for name, n in zip(names, totals, strict=True)} if sum(totals) else {}
-
-
-def image_miou(image: dict[str, Any]) -> float | None:
-    """Mean IoU of one image's record over the classes that it or its prediction holds; None where there is no such record."""
-    counts = _counts(image)
-    return mean_iou(**counts) if counts else None
-
-
-def image_quality(image: dict[str, Any]) -> tuple[str, float] | None:
-    """Panoptic quality of one image's record, the F1 of its masks or boxes, or its mean IoU, and how that is called; None without any."""
-    lists = section(image.get("panoptic"))
-    try:
-        pq = mean_pq(lists["matches"], lists["wrong"], lists["missed"])
-    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError):  # absent, or of another version
-        pq = None
-    if pq is not None:
-        return "PQ", pq
-    for metric in ("instance", "detection"):
-        if (f1 := _object_f1(section(image.get(metric)))) is not None:
-            return "F1", f1
-    miou = image_miou(image)
-    return None if miou is None else ("mIoU", miou)
-
-
-def _object_f1(lists: dict[str, Any]) -> float | None:
-    try:
-        return object_f1(lists["scores"], lists["objects"], lists["pairs"], lists["ious"])
-    except (KeyError, TypeError, ValueError, IndexError):  # absent, or of another version
-        return None
 
 
 def _counts(image: dict[str, Any]) -> dict[str, list[int]]:

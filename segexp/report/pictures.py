@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segexp.report.figures import figure, image_quality
+from segexp.functional.quality import image_quality
+from segexp.report.figures import figure
 from segexp.report.record import RunRecord, section
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def galleries(record: RunRecord, limit: int = MAX_PANELS) -> list[Gallery]:
         return _filled("Pictures", f"{min(limit, len(scored))} of {len(scored)}" + ", worst first" * ranked, scored[:limit])
     split = "val" if "val" in record.shown else next(iter(record.shown))
     groups, done, found = section(record.shown[split]), set(), []
-    called = next((score[0] for _, _, score in scored if score is not None), "mIoU")
+    called = next((score[0] for _, _, score in scored if score is not None), "quality")
     by_name = {path.name: (path, image, score) for path, image, score in scored}
     for kind, title, note in KINDS:
         names = [name for name in groups.get(kind, ()) if name in by_name and name not in done]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from segexp.report.figures import class_table, classes, duration, facts, figure, image_miou, image_quality, tiles
+from segexp.report.figures import class_table, classes, duration, facts, figure, tiles
 from segexp.report.record import RunRecord, read_run
 
 
@@ -97,37 +97,3 @@ def test_class_table_without_a_manifest_keeps_the_order_of_the_figures(run):
 
 def test_class_table_is_empty_without_figures_of_classes():
     assert class_table(RunRecord(path=None, result={"val": {"miou": 1.0, "loss/ce": 2.0}})).rows == ()
-
-
-def test_image_miou_is_over_the_classes_that_are_there(run):
-    images = read_run(run).per_image
-    # road 60 / (60 + 70 - 60), car 30 / 30, dog (only predicted) 0 / 10
-    assert image_miou(images["a/good"]) == pytest.approx((60 / 70 + 1 + 0) / 3)
-    # road 10 / (90 + 20 - 10), car 0 / 90; dog absent
-    assert image_miou(images["a/bad"]) == pytest.approx(0.1 / 2)
-
-
-@pytest.mark.parametrize(
-    "record",
-    [{}, {"semantic": 3}, {"semantic": {"intersection": [1]}}, {"semantic": {"intersection": [0], "predicted": [0], "labelled": [0]}}],
-)
-def test_image_miou_is_unknown_without_counts(record):
-    assert image_miou(record) is None
-
-
-@pytest.mark.parametrize(
-    "panoptic", [None, {}, {"matches": [[0, 1]], "wrong": [0], "missed": [0]}, {"matches": [[9, 1, 2]], "wrong": [0], "missed": [0]}]
-)
-def test_image_quality_falls_back_to_the_mean_iou_where_the_record_is_strange(panoptic):
-    counts = {"intersection": [5], "predicted": [10], "labelled": [5]}
-    assert image_quality({"panoptic": panoptic, "semantic": counts}) == ("mIoU", 0.5)
-    assert image_quality({"panoptic": panoptic}) is None
-
-
-def test_image_quality_of_objects_is_their_f1():
-    counts = {"intersection": [1], "predicted": [2], "labelled": [1]}
-    found = {"scores": [0.9, 0.8], "objects": [[1, 0]], "pairs": [[0, 0]], "ious": [1.0]}
-    assert image_quality({"detection": found, "semantic": counts}) == ("F1", pytest.approx(2 / 3))
-    assert image_quality({"instance": found}) == ("F1", pytest.approx(2 / 3))
-    for strange in ({}, {"scores": 3}, found | {"pairs": [[0, 7]]}):
-        assert image_quality({"detection": strange, "semantic": counts}) == ("mIoU", 0.5)

@@ -5,6 +5,7 @@ import io
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from segexp.report.pictures import MAX_BYTES, MAX_WIDTH, galleries
@@ -86,3 +87,18 @@ def test_panoptic_quality_is_named_where_it_was_measured(run):
     worst, first = galleries(read_run(run))
     assert worst.note == "of val, by the PQ of the single picture"
     assert [p.caption for p in (*worst.pictures, *first.pictures)] == ["val · PQ 0.3000", "val · PQ 0.9000"]
+
+
+@pytest.mark.parametrize(
+    ("record", "word", "value"),
+    [
+        ({"classification": {"truth": 1, "predicted": 0, "rank": 1, "score": 0.25}}, "score of the true class", "0.2500"),
+        ({"multi_label": {"scores": [0.9, 0.2], "shown": [True, True]}}, "F1 of classes", "0.6667"),
+    ],
+)
+def test_pictures_of_whole_image_labels_say_by_what_they_are_ranked_and_its_value(run, record, word, value):
+    (run / "per_image.jsonl").write_text(json.dumps({"id": "a/bad", "split": "val"} | record) + "\n")
+    (run / "images" / "index.json").write_text(json.dumps({"val": {"worst": ["a__bad.png"]}}))
+    (worst,) = galleries(read_run(run))
+    assert worst.note == f"of val, by the {word} of the single picture"
+    assert worst.pictures[0].caption == f"val · {word} {value}"
