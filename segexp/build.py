@@ -29,7 +29,7 @@ from segexp.callbacks.guarded import Guarded
 from segexp.callbacks.metrics_file import MetricsFile
 from segexp.callbacks.records import PerImageRecords
 from segexp.callbacks.speed import Speed
-from segexp.config import complete, compose, make, outputs_dir, resolve
+from segexp.config import complete, compose, make, outputs_dir, resolve, session
 from segexp.data.folds import Folds
 from segexp.datamodule import DataModule, LoaderOptions
 from segexp.doctor.survey import survey
@@ -432,9 +432,11 @@ def _annotations(config: DictConfig, spec: DataSpec) -> dict[str, DataSpec]:
 def _built_options(group: str, *, spec: DataSpec, features: FeatureSpec) -> dict[str, Any]:
     """The options of a group as built stages; those that can't be built here are left out."""
     found = {}
-    for option in options(group):
+    with session():  # the files are read once
+        nodes = {option: compose("train", [f"{group}={option}"])[group] for option in options(group)}
+    for option, node in nodes.items():
         try:
-            part = make(compose("train", [f"{group}={option}"])[group])
+            part = make(node)
             if group == "metrics":
                 found[option] = Metrics({name: metric(spec) for name, metric in part.items()})
             else:

@@ -53,6 +53,7 @@ class RoiHead(nn.Module):
         WiringError: a level is missing, or of other channels than the rest.
     """
 
+    is_thing: Tensor
     mask_head: Any  # None without masks
     mask_predictor: Any
 
@@ -102,6 +103,7 @@ class RoiHead(nn.Module):
         self.samples, self.positives, self.matched = samples, positives, matched
         self.score_threshold, self.nms_threshold, self.max_detections = score_threshold, nms_threshold, max_detections
         self.classes = data.num_classes
+        self.register_buffer("is_thing", torch.tensor([float(c.is_thing) for c in data.classes]), persistent=False)  # [K]
         self.rpn = RPNHead(channels, len(self.ratios))
         self.box_head = TwoMLPHead(channels * BOX_CELLS**2, width)
         self.box_predictor = FastRCNNPredictor(width, self.classes + 1)
@@ -170,7 +172,7 @@ class RoiHead(nn.Module):
         if logits.is_meta:  # nothing is known of scores: as many as there can be
             most = min(self.max_detections, len(logits) * self.classes)
             return logits.new_empty(most, 4), logits.new_empty(most), logits.new_empty(most, dtype=torch.int64)
-        scores = logits.float().softmax(1)[:, :-1]  # [P,K]
+        scores = logits.float().softmax(1)[:, :-1] * self.is_thing  # [P,K]; stuff is no detection
         region, labels = (scores > self.score_threshold).nonzero(as_tuple=True)
         scores, chosen = scores[region, labels], deltas.view(len(deltas), self.classes + 1, 4)[region, labels]
         boxes = clip(decode(chosen, proposals[region], BOX_WEIGHTS), size)

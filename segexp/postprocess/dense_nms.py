@@ -15,7 +15,7 @@ class DenseNms:
     """Boxes at original size, the best first.
 
     A score is the probability of the class, or where the head tells the quality of a box the geometric mean of both. A
-    location may be candidate for several classes. Boxes are cut to the valid size; those without area then are dropped.
+    location may be candidate for several classes; stuff is none. Boxes are cut to the valid size; those without area then are dropped.
 
     Args:
         data: the data set's classes.
@@ -46,9 +46,10 @@ class DenseNms:
         require_number("postprocess.detections", detections, "postprocess.detections=100", least=1, whole=True)
         self.score_threshold, self.nms_threshold = score_threshold, nms_threshold
         self.candidates, self.detections = candidates, detections
+        self.is_thing = torch.tensor([float(c.is_thing) for c in data.classes], device="cpu")  # [K]
 
     def __call__(self, output: DenseBoxes, sizes: Sizes, original_sizes: Sizes) -> list[Prediction]:
-        scores = output.class_logits.float().sigmoid()  # [B,A,K]
+        scores = output.class_logits.float().sigmoid() * self.is_thing.to(output.class_logits.device)  # [B,A,K]
         if output.quality is not None:
             scores = (scores * output.quality.float().sigmoid()).sqrt()
         images = zip(output.boxes.float(), scores, sizes, original_sizes, strict=True)

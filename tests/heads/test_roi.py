@@ -143,3 +143,12 @@ def test_levels():
         RoiHead({"c5": Level(8, 32)}, DATA)
     with pytest.raises(WiringError, match="the levels must have the same channels; they have p2 8, p3 8, p4 8, p5 9, p6 8"):
         RoiHead(SPEC | {"p5": Level(9, 32)}, DATA)
+
+
+def test_stuff_is_no_detection():
+    head, every = ours(score_threshold=0.0, nms_threshold=1.0, max_detections=1000), pyramid(1)
+    with torch.no_grad():
+        assert set(torch.cat(head(every, SIZES[:1]).detected.labels).tolist()) > {0}
+        head.is_thing[0] = 0
+        found = torch.cat(head(every, SIZES[:1]).detected.labels).tolist()
+    assert found and 0 not in found

@@ -1,6 +1,7 @@
 """Detections of one-stage heads: torchvision's, and values by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from segexp.errors import ConfigError
 from segexp.heads.fcos import FcosHead
 from segexp.heads.retinanet import RetinaNetHead
 from segexp.postprocess.dense_nms import DenseNms
-from segexp.types import DenseBoxes
+from segexp.types import ClassInfo, DenseBoxes
 from tests.heads.one_stage import DATA, VALID, images, ours, pyramid, theirs
 
 
@@ -91,3 +92,10 @@ def test_values_that_make_no_sense(options):
     ((name, value),) = options.items()
     with pytest.raises(ConfigError, match=f"postprocess.{name}={value}"):
         DenseNms(DATA, **options)
+
+
+def test_stuff_is_no_detection():
+    spec = replace(DATA, classes=(ClassInfo("ground", False), *DATA.classes[1:]))
+    case = output(((0.9, 0.3, 0.1), (0, 0, 4, 4)))
+    (found,) = DenseNms(spec, score_threshold=0.2)(case, ((8, 8),), ((8, 8),))
+    assert found.labels.tolist() == [1]
