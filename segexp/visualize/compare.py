@@ -10,11 +10,13 @@ from torch import Tensor
 
 from segexp.functional.segments import centers, of_pixels
 from segexp.types import DataSpec, Prediction, Targets
-from segexp.visualize.draw import STRIP, Color
+from segexp.visualize.draw import STRIP, Color, listing
+from segexp.visualize.label_errors import LabelErrors, label_errors, of_labels, true_lines
 from segexp.visualize.maps import field_picture, heat_picture
 from segexp.visualize.object_errors import draw_object_errors, kind_of_objects, object_errors
 from segexp.visualize.paint import error_map, paint
 from segexp.visualize.panel import enlarge, factor_of
+from segexp.visualize.pixels import dimmed
 from segexp.visualize.segment_errors import draw_errors, segment_errors
 
 Legend = list[tuple[str, Color]]
@@ -34,6 +36,8 @@ def comparison(image: Tensor, truth: Targets, prediction: Prediction, data: Data
             return _objects(image, truth, prediction, data, kind)
         if truth.extra.keys() & prediction.extra.keys():
             return _extra(image, truth, prediction)
+        if of_labels(truth, prediction):
+            return _labels(image, label_errors(truth, prediction, data), data)
         found = {"image": image, "truth": paint(image, truth, data), "prediction": paint(image, prediction, data)}
         return found | {"error": error_map(truth, prediction, data, image)}, []
     factor = factor_of(image.shape[1])  # names are written on what is large enough to be read
@@ -52,6 +56,13 @@ def _objects(image: Tensor, truth: Targets, prediction: Prediction, data: DataSp
     errors = object_errors(truth, prediction, kind)
     found = {"image": image, "truth": paint(image, truth, data), "prediction": paint(image, prediction, data)}
     return found | {"error": draw_object_errors(errors, truth, data, image)}, errors.legend()
+
+
+def _labels(image: Tensor, errors: LabelErrors, data: DataSpec) -> tuple[dict[str, Tensor], Legend]:
+    """Classes of the whole picture, enlarged, so that there is room to write them; their lines say what is wrong, so no error picture."""
+    image = enlarge(image, factor_of(image.shape[1]))
+    found = {"truth": listing(image, true_lines(errors, data)), "prediction": listing(dimmed(image), errors.lines(data.names))}
+    return {"image": image} | found, errors.legend(data)
 
 
 def _extra(image: Tensor, truth: Targets, prediction: Prediction) -> tuple[dict[str, Tensor], Legend]:

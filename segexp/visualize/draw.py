@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +15,15 @@ from segexp.functional.panoptic_png import tight_boxes
 
 Color = tuple[int, int, int]
 STRIP: Color = (24, 27, 31)
+SMALLEST = 12  # pixels of the letters of a list
+
+
+class Line(NamedTuple):
+    """One line of a list on a picture: a name, shortened where it doesn't fit, and what follows it whole."""
+
+    name: str
+    value: str
+    color: Color
 
 
 def line_width(height: int, width: int) -> int:
@@ -110,12 +120,44 @@ def corner_tag(image: Tensor, text: str, color: Color) -> Tensor:
     return _to_tensor(canvas)
 
 
+def listing(image: Tensor, lines: Sequence[Line]) -> Tensor:
+    """Write lines from the upper left corner down, each on its colour; the last one counts those for which there is no room.
+
+    Args:
+        image: uint8 [3,H,W].
+        lines: the first on top.
+
+    Returns:
+        A new uint8 [3,H,W].
+    """
+    canvas = _to_pil(image)
+    size = max(SMALLEST, canvas.height // 20)
+    height = round(size * 1.5)
+    room = max(1, (canvas.height - 4) // height)
+    if len(lines) > room:
+        lines = [*lines[: room - 1], Line(f"{len(lines) - room + 1} more", "", STRIP)]
+    pen, font = ImageDraw.Draw(canvas), _font(size)
+    for row, (name, value, color) in enumerate(lines):
+        text = _shortened(pen, f"{name} {value}".rstrip(), len(name), canvas.width - 12, font)
+        top = 2 + row * height
+        pen.rectangle((2, top, 10 + round(pen.textlength(text, font=font)), top + height - 2), fill=color)
+        pen.text((6, top + height / 2 - 1), text, fill=_readable_on(color), font=font, anchor="lm")
+    return _to_tensor(canvas)
+
+
+def _shortened(pen: ImageDraw.ImageDraw, text: str, length: int, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """`text` with the first `length` letters cut until it fits, or none of them is left."""
+    name, rest = text[:length], text[length:]
+    while name and pen.textlength(name + rest, font=font) > width:
+        name = name[:-2] + "…" if len(name) > 2 else ""
+    return (name + rest).strip()
+
+
 def title_strip(text: str, width: int, height: int = 20) -> Tensor:
     """A dark strip with `text` in it, shortened to fit: uint8 [3,height,width]."""
     canvas = Image.new("RGB", (width, height), STRIP)
     pen, font = ImageDraw.Draw(canvas), _font(round(height * 0.62))
-    while text and pen.textlength(text, font=font) > width - 8:
-        text = text[:-2] + "…" if len(text) > 2 else ""
+    text = _shortened(pen, text, len(text), width - 8, font)
     pen.text((4, height / 2), text, fill=(232, 234, 237), font=font, anchor="lm")
     return _to_tensor(canvas)
 

@@ -26,13 +26,11 @@ from segexp.visualize.colors import (
     instance_colors,
     pixel_colors,
     segment_names,
-    shown_classes,
 )
 from segexp.visualize.pixels import blend, borders, color_of, darken, dimmed
 
 WRONG = (255, 59, 48)
 FALSE = (255, 179, 0)  # a detection without an object, beside WRONG for an object without a detection
-RIGHT = (52, 199, 89)
 IGNORED = (38, 50, 64)
 MATCH_IOU = 0.5
 
@@ -88,7 +86,6 @@ def error_map(truth: Targets, prediction: Prediction, data: DataSpec, image: Ten
     Maps and masks: wrong pixels are red and ignored ones blue-grey. One colour, not that of the predicted class: it answers
     "where" at a glance, can't be taken for a class, and stays visible where classes are grey; "what" stands beside it in the panel.
     Boxes: red for an object that no detection of its class covers (IoU below 0.5), amber for a detection without an object.
-    Image label: the predicted name, or the names of several, red where wrong, green where right.
 
     Args:
         truth, prediction: with a kind in common, at the size of the image.
@@ -114,14 +111,6 @@ def error_map(truth: Targets, prediction: Prediction, data: DataSpec, image: Ten
         return torch.where(wrong, red, torch.where(ignored, color_of(IGNORED), grey))
     if truth.boxes is not None and prediction.boxes is not None:
         return _box_errors(truth, confident(prediction), data, grey)
-    if truth.label is not None and prediction.label_scores is not None:
-        text, chosen = image_label(prediction, data)
-        right = bool(truth.label[chosen] > 0.5) if truth.label.ndim else int(truth.label) == chosen
-        return draw.corner_tag(grey, text, RIGHT if right else WRONG)
-    if truth.present is not None and prediction.label_scores is not None:
-        text, _ = image_label(prediction, data)
-        right = shown_classes(prediction.label_scores, data) == shown_classes(truth.present, data)
-        return draw.corner_tag(grey, text, RIGHT if right else WRONG)
     raise DataError(
         "truth and prediction carry nothing that can be compared in a picture", fix="give both semantic, segments, masks or boxes"
     )

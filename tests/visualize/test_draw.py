@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from segexp.visualize.draw import STRIP, corner_tag, free_place, legend_strip, line_width, outlines, title_strip, write_on
+from segexp.visualize.draw import STRIP, Line, corner_tag, free_place, legend_strip, line_width, listing, outlines, title_strip, write_on
 
 
 @pytest.mark.parametrize(("size", "width"), [((96, 128), 1), ((360, 480), 1), ((1024, 2048), 3), ((10, 4000), 1)])
@@ -69,3 +69,22 @@ def test_a_legend_takes_as_many_lines_as_it_needs():
     wide, narrow = legend_strip(entries, 400, 20), legend_strip(entries, 90, 20)
     assert wide.shape == (3, 20, 400) and narrow.shape == (3, 40, 90)
     assert wide[:, 10, 8].tolist() == narrow[:, 10, 8].tolist() == [255, 0, 0] and narrow[:, 30, 8].tolist() == [0, 255, 0]
+
+
+def colors_of_lines(picture, count):
+    return [tuple(picture[:, 3 + 18 * row, 3].tolist()) for row in range(count)]
+
+
+def test_a_list_has_each_line_on_its_colour_and_the_last_one_counts_those_without_room():
+    image, red, blue = torch.full((3, 60, 90), 77, dtype=torch.uint8), (200, 0, 0), (0, 0, 200)
+    picture = listing(image, [Line("a", "0.1", red), Line("b", "", blue)])
+    assert colors_of_lines(picture, 3) == [red, blue, (77, 77, 77)] and (image == 77).all()
+    assert colors_of_lines(listing(image, [Line("a", "", red)] * 3), 3) == [red, red, red]
+    assert colors_of_lines(listing(image, [Line("a", "", red)] * 4), 3) == [red, red, STRIP]
+    assert torch.equal(listing(image, []), image)
+
+
+def test_a_long_name_in_a_list_is_shortened_what_follows_it_is_not():
+    image = torch.full((3, 60, 90), 77, dtype=torch.uint8)
+    long, other = (listing(image, [Line("of no end " * 9, value, (0, 0, 200))]) for value in ("0.11", "0.22"))
+    assert (long[:, :, 88:] == 77).all() and not torch.equal(long[:, :, 40:], other[:, :, 40:])

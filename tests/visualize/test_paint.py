@@ -5,7 +5,7 @@ import torch
 
 from segexp.errors import DataError
 from segexp.types import ClassInfo, DataSpec, Prediction, Targets
-from segexp.visualize.paint import FALSE, IGNORED, RIGHT, WRONG, error_map, paint
+from segexp.visualize.paint import FALSE, IGNORED, WRONG, error_map, paint
 from segexp.visualize.panel import GUTTER, panel
 
 DATA = DataSpec(
@@ -156,12 +156,6 @@ def test_error_map_of_boxes_shows_missed_objects_red_and_false_detections_amber(
     assert at(picture, 45, 2) == (45, 45, 45)
     alone = error_map(truth, Prediction(boxes=guess.boxes[:1], labels=guess.labels[:1]), DATA, flat(100, 60, 60))
     assert at(alone, 25, 30) == WRONG
-
-
-@pytest.mark.parametrize(("label", "color"), [(torch.tensor(2), RIGHT), (torch.tensor(0), WRONG), (torch.tensor([1.0, 0.0, 1.0]), RIGHT)])
-def test_error_map_of_an_image_label_is_green_or_red(label, color):
-    guess = Prediction(label_scores=torch.tensor([0.1, 0.2, 0.7]))
-    assert at(error_map(Targets(label=label), guess, DATA, flat(100, 60, 60)), 0, 0) == color
 
 
 def test_error_map_needs_a_kind_in_common():
