@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from segexp.data.class_names import given_classes
 from segexp.data.folder_files import SPLITS
-from segexp.data.label_files import LabelFiles, Listed, check_keys, divided, given_classes, label_spec, labels_fingerprint, pictures, some
+from segexp.data.label_files import LabelFiles, Listed, check_keys, divided, label_spec, labels_fingerprint, pictures, some
 from segexp.errors import ConfigError, DataError
 from segexp.types import DataSpec
 

@@ -96,20 +96,6 @@ def label_spec(names: Sequence[str], *, several: bool, channels: int) -> DataSpe
     return DataSpec(classes, kinds, ignore_index=max(IGNORE, len(names)), in_channels=channels)
 
 
-def given_classes(classes: Any) -> tuple[str, ...] | None:
-    """The classes that a config lists, or None where they are to be found.
-
-    Raises:
-        ConfigError: not a list of different names.
-    """
-    if classes is None:
-        return None
-    names = [str(name) for name in classes] if isinstance(classes, (list, tuple)) else []
-    if not names or len(set(names)) < len(names):
-        raise ConfigError("a list of different names is wanted", where=f"data.classes={classes}", fix="data.classes=[cat,dog], or null")
-    return tuple(names)
-
-
 def check_keys(channels: Any, val_fraction: Any) -> None:
     """Refuse keys that both data sets have.
 

@@ -127,7 +127,12 @@ def summary(tally: Tally) -> str:
 
 
 class BoxFiles(Files):
-    """Pictures with a file of boxes each, which who inherits reads."""
+    """Pictures with a file of boxes each, which who inherits reads.
+
+    `slack`: how far beyond the picture a box may reach without a word, in the unit of `size`.
+    """
+
+    slack = SLACK
 
     @abstractmethod
     def annotation(self, index: int) -> Path | None:
@@ -186,6 +191,6 @@ class BoxFiles(Files):
     def _told(self, index: int, found: Objects) -> Iterator[Fault]:
         size, about = self.size(index), (str(self.annotation(index)),)
         boxes = self.scaled(found.boxes, size) if all(size) else found.boxes
-        verdicts = judge(boxes, size)[1]
+        verdicts = judge(boxes, size, slack=self.slack)[1]
         yield from found.faults
         yield from told(verdicts, boxes, [f"image {self.id(index)}, {name}" for name in found.names], size, about)

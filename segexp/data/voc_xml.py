@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from segexp.data.class_names import given_classes
 from segexp.data.coco_json import Fault
 from segexp.data.labelled import fingerprint
 from segexp.data.objects import BoxFiles, Objects
@@ -119,12 +120,10 @@ class VocXml:
         difficult: str = "crowd",
     ) -> None:
         check_difficult(difficult)
-        if classes is not None and (not all(isinstance(name, str) for name in classes) or len(set(classes)) < len(classes)):
-            raise ConfigError("names are wanted, each once", where=f"data.classes={classes}", fix="data.classes=[car,person]")
         if lists is None and ("{split}" not in images or "{split}" not in annotations):
             fix = "data.images='{split}' data.annotations='{split}', or data.lists=ImageSets/Main"
             raise ConfigError("without lists a split is a folder", where=f"data.images={images}", fix=fix)
-        self.root, self.classes = Path(root), None if classes is None else list(classes)
+        self.root, self.classes = Path(root), given_classes(classes)
         self.images, self.annotations, self.lists = images, annotations, lists
         self.one_based, self.difficult = one_based, difficult
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from segexp.data.class_names import distinct, given_classes
 from segexp.data.coco_json import Fault
+from segexp.data.coco_names import called, levels
 from segexp.data.labelled import fingerprint
 from segexp.data.objects import BoxFiles, Objects
 from segexp.data.palette import voc_color
@@ -34,12 +36,16 @@ class YoloBoxes(BoxFiles):
         spec: the classes.
     """
 
+    slack = 0.01  # shares, as `size` is
+
     def __init__(self, name: str, pictures: Sequence[str], root: Path, spec: DataSpec) -> None:
         super().__init__(name, np.array([path.encode() for path in pictures], np.bytes_), spec.in_channels)
         self.root, self.classes = root, spec.num_classes
+        self.levels = levels(self.keys)
 
     def id(self, index: int) -> str:
-        return f"{self.name}/{Path(self.key(index)).stem}"
+        """`<split>/<stem of the picture>`; where others have this stem, with the folders before it."""
+        return f"{self.name}/{called(self.key(index), int(self.levels[index]))}"
 
     def paths(self, index: int) -> tuple[Path, Path | None]:
         return self.root / self.key(index), None
@@ -94,7 +100,7 @@ class Yolo:
     """Pictures in `images/<split>` or `<split>/images`, texts in `labels/<split>` or `<split>/labels`, or beside the pictures.
 
     Of polygons, as segmentation sets have them, the box is taken. Classes come from `data.yaml` (or another YAML) below `root`, whose
-    `train`, `val` and `test` are believed where they name a folder or a list that is there.
+    `train`, `val` and `test` are believed where they name a folder or a list that is there, or several.
 
     Args:
         root: the folder.
@@ -103,9 +109,20 @@ class Yolo:
     """
 
     def __init__(self, *, root: str, classes: Sequence[str] | None = None, file: str | None = None) -> None:
-        if classes is not None and (isinstance(classes, str) or not all(isinstance(name, str) for name in classes)):
-            raise ConfigError("names are wanted", where=f"data.classes={classes}", fix="data.classes=[car,person]")
-        self.root, self.classes, self.file = Path(root), None if classes is None else list(classes), file
+        self.root, self.classes, self.file = Path(root), given_classes(classes), file
+
+    @cached_property
+    def yaml(self) -> Path | None:
+        """The YAML; None where there is none.
+
+        Raises:
+            ConfigError: the file that was named isn't there.
+        """
+        found = [self.root / self.file] if self.file else [self.root / "data.yaml", *sorted(self.root.glob("*.yaml"))]
+        path = next((choice for choice in found if choice.is_file()), None)
+        if path is None and self.file:
+            raise ConfigError("there is no such file", where=f"data.file={self.file} below {self.root}", fix="data.file=data.yaml")
+        return path
 
     @cached_property
     def plain(self) -> Mapping[str, Any]:
@@ -117,10 +134,7 @@ class Yolo:
         """
         import yaml
 
-        found = [self.root / self.file] if self.file else [self.root / "data.yaml", *sorted(self.root.glob("*.yaml"))]
-        path = next((choice for choice in found if choice.is_file()), None)
-        if path is None and self.file:
-            raise ConfigError("there is no such file", where=f"data.file={self.file} below {self.root}", fix="data.file=data.yaml")
+        path = self.yaml
         try:
             plain = yaml.safe_load(path.read_text(encoding="utf-8")) if path else {}
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -133,53 +147,83 @@ class Yolo:
 
         Raises:
             ConfigError: they are given neither here nor in the YAML.
-            DataError: the YAML's can't be understood.
+            DataError: the YAML's can't be understood, or contradict its `nc`.
         """
-        names = self.classes if self.classes is not None else self.plain.get("names")
-        if names is None:
-            what = "no classes are given, and no data.yaml names them"
-            raise ConfigError(what, where=f"{self.root} (data.root)", fix="data.classes=[car,person], or names: [car, person] in data.yaml")
-        if isinstance(names, Mapping):
-            if sorted(names) != list(range(len(names))):
-                shown = f"the class ids have gaps: {sorted(names)[:8]}"
-                raise DataError(shown, where="names of the YAML", fix="number them 0, 1, ... without a gap")
-            names = [names[number] for number in range(len(names))]
-        return DataSpec(tuple(ClassInfo(str(name), True, voc_color(i + 1)) for i, name in enumerate(names)), frozenset({"boxes"}))
+        names = self._named() if self.classes is None else self.classes
+        return DataSpec(tuple(ClassInfo(name, True, voc_color(i + 1)) for i, name in enumerate(names)), frozenset({"boxes"}))
 
     @property
     def splits(self) -> tuple[str, ...]:
         """Those whose pictures are there."""
-        return tuple(split for split in SPLITS if self._place(split))
+        return tuple(split for split in SPLITS if self._places(split))
 
     def open(self, split: str) -> YoloBoxes:
-        """The pictures of a split in the order of their names, or of their list.
+        """The pictures of a split in the order of their names, or of their list; one that is listed twice counts once.
 
         Raises:
             ConfigError: the folder or the split isn't there.
+            DataError: the YAML names what isn't there, or a list is no text.
         """
-        place = self._place(split) if split in SPLITS else None
-        if place is None and self.splits:
+        places = self._places(split) if split in SPLITS else []
+        if not places and self.splits:
             raise ConfigError(f"there is no split {split!r}", where=str(self.root), fix=f"data.split={'|'.join(self.splits)}")
-        if place is None:
+        if not places:
             fix = "put images/train/*.jpg, labels/train/*.txt and data.yaml there, the same for val"
             raise ConfigError("no pictures with texts of boxes are there", where=f"{self.root} (data.root)", fix=fix)
-        return YoloBoxes(split, self._pictures(place), self.root, self.spec)
+        pictures = dict.fromkeys(picture for place in places for picture in self._pictures(place))
+        return YoloBoxes(split, list(pictures), self.root, self.spec)
 
     def fingerprint(self) -> str:
         """sha256 of the names and sizes of the files."""
         return fingerprint(self, related=True)
 
-    def _place(self, split: str) -> Path | None:
-        """The folder or list of a split."""
-        told = next((self.plain[name] for name in NAMES[split] if isinstance(self.plain.get(name), str)), None)
+    def _named(self) -> tuple[str, ...]:
+        """The names in the YAML."""
+        names, count, where = self.plain.get("names"), self.plain.get("nc"), f"names of {self.yaml}"
+        if names is None:
+            what = "no classes are given, and no data.yaml names them"
+            raise ConfigError(what, where=f"{self.root} (data.root)", fix="data.classes=[car,person], or names: [car, person] in data.yaml")
+        if isinstance(names, Mapping):
+            if set(names) != set(range(len(names))):
+                what = f"the class ids aren't 0, 1, ... without a gap: {list(names)[:8]}"
+                raise DataError(what, where=where, fix="number them 0, 1, ... without a gap")
+            names = [names[number] for number in range(len(names))]
+        found = distinct(names)
+        if found is None:
+            what = f"a list of different names is wanted, not {str(names)[:80]}"
+            raise DataError(what, where=where, fix="names: [car, person], or data.classes=[car,person]")
+        if count is not None and count != len(found):
+            raise DataError(f"nc is {count}, yet {len(found)} names are listed", where=where, fix="make them agree, or take nc away")
+        return found
+
+    def _places(self, split: str) -> list[Path]:
+        """The folders and lists of a split; none where it isn't there."""
+        told = self._told(split)
         above = [self.root / str(self.plain.get("path") or ""), self.root]
-        choices = [folder / told for folder in above if told] + ([self.root / told.lstrip("./")] if told else [])
-        choices += [self.root / place.format(name) for place in PLACES for name in NAMES[split]]
-        return next((path for path in choices if path.is_file() or (path.is_dir() and _any_picture(path))), None)
+        found = [_first([*(folder / name for folder in above), self.root / name.lstrip("./")]) for name in told]
+        there = [path for path in found if path]
+        if there and len(there) < len(told):
+            missing = ", ".join(name for name, path in zip(told, found, strict=True) if path is None)
+            what = f"{split} names what isn't there, or has no pictures: {missing}"
+            raise DataError(what, where=str(self.yaml), fix=f"put it there, or take it out of {split}")
+        usual = _first([self.root / place.format(name) for place in PLACES for name in NAMES[split]])
+        return there or ([usual] if usual else [])
+
+    def _told(self, split: str) -> list[str]:
+        """The folders and lists that the YAML names for a split."""
+        told = next((self.plain[name] for name in NAMES[split] if self.plain.get(name)), [])
+        names = [told] if isinstance(told, str) else told
+        if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+            what = f"{split} is a folder, a list of pictures, or several of them, not {str(told)[:80]}"
+            raise DataError(what, where=str(self.yaml), fix=f"{split}: images/{split}")
+        return names
 
     def _pictures(self, place: Path) -> list[str]:
         if place.is_file():
-            lines = [line.strip() for line in place.read_text(encoding="utf-8").splitlines() if line.strip()]
+            try:
+                lines = [line.strip() for line in place.read_text(encoding="utf-8").splitlines() if line.strip()]
+            except UnicodeDecodeError:
+                raise DataError("the list isn't text", where=str(place), fix="restore it, or write it as UTF-8") from None
             found = [self.root / line for line in lines]
         else:
             found = sorted(path for path in place.iterdir() if path.suffix in SUFFIXES)
@@ -194,6 +238,11 @@ def text_of(picture: str) -> str:
     if folders:
         parts[folders[-1]] = "labels"
     return str(Path(*parts))
+
+
+def _first(choices: Sequence[Path]) -> Path | None:
+    """The first that is a list, or a folder with pictures."""
+    return next((path for path in choices if path.is_file() or (path.is_dir() and _any_picture(path))), None)
 
 
 def _any_picture(folder: Path) -> bool:

@@ -60,8 +60,9 @@ def test_classes_are_those_that_are_given(tmp_path):
     assert VocXml(root=root, classes=["dog", "cat"]).open("train")[0]["labels"].tolist() == [0]
     with pytest.raises(DataError, match=r"image train/a, object 1: class 'dog', which isn't among the 1 classes; .*a\.xml; fix:"):
         VocXml(root=root, classes=["cat"]).open("train")[0]
-    with pytest.raises(ConfigError, match="names are wanted, each once"):
-        VocXml(root=root, classes=["cat", "cat"])
+    for classes in (["cat", "cat"], "cat", []):
+        with pytest.raises(ConfigError, match="a list of different names is wanted"):
+            VocXml(root=root, classes=classes)
 
 
 def test_useless_boxes_are_left_out_and_counted_before_training(tmp_path, capsys):

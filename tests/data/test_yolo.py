@@ -90,7 +90,7 @@ def test_what_is_missing_is_said(tmp_path):
     with pytest.raises(ConfigError, match=r"no such file; data\.file=b\.yaml"):
         _ = Yolo(root=root, file="b.yaml").spec
     (tmp_path / "data.yaml").write_text("names: {0: a, 2: b}")
-    with pytest.raises(DataError, match=r"the class ids have gaps: \[0, 2\]"):
+    with pytest.raises(DataError, match=r"the class ids aren't 0, 1, \.\.\. without a gap: \[0, 2\]"):
         _ = Yolo(root=root).spec
 
 
@@ -100,3 +100,65 @@ def test_the_fingerprint_counts_the_texts(tmp_path):
     plant(tmp_path, {"a": ""})
     assert Yolo(root=root).fingerprint() != before
     assert len(pickle.loads(pickle.dumps(Yolo(root=root).open("train")))) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("names: 2", "a list of different names is wanted, not 2; names of .*data.yaml; fix: names: "),
+        ("names: car", "a list of different names is wanted, not car"),
+        ("names: []", r"a list of different names is wanted, not \[\]"),
+        ("names: {}", r"a list of different names is wanted, not \[\]"),
+        ("names: [a, a]", "a list of different names is wanted"),
+        ("names: {0: a, 1: a}", "a list of different names is wanted"),
+        ("names: {0: a, x: b}", r"the class ids aren't 0, 1, \.\.\. without a gap: \[0, 'x'\]"),
+        ("names: [a, b]\nnc: 3", "nc is 3, yet 2 names are listed"),
+        ("names: [a, b]\nnc: many", "nc is many, yet 2 names are listed"),
+    ],
+)
+def test_names_that_cannot_be_understood_are_refused(tmp_path, text, told):
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(DataError, match=told):
+        _ = Yolo(root=str(tmp_path)).spec
+    assert Yolo(root=str(tmp_path), classes=["mine"]).spec.names == ("mine",)
+
+
+@pytest.mark.parametrize("classes", ["car", [], ["a", "a"]])
+def test_given_classes_are_a_list_of_different_names(tmp_path, classes):
+    with pytest.raises(ConfigError, match=r"a list of different names is wanted; data\.classes="):
+        Yolo(root=str(tmp_path), classes=classes)
+
+
+def test_nc_that_agrees_with_the_names_is_fine(tmp_path):
+    (tmp_path / "data.yaml").write_text("names: [a, b]\nnc: 2")
+    assert Yolo(root=str(tmp_path)).spec.names == ("a", "b")
+
+
+def test_clipped_boxes_are_told_from_a_hundredth_of_the_picture_on(tmp_path):
+    root = plant(tmp_path, {"a": "0 0.9 0.5 0.4 0.5\n0 0.5 0.5 1.01 0.5"})
+    found = [f.what for f in check(Yolo(root=root)).findings if f.kind == "box-clipped"]
+    assert len(found) == 1
+    assert found[0].startswith("image train/a, line 1: its box [0.7, 0.25, 1.1, 0.75] reaches beyond the picture")
+
+
+def test_a_split_of_several_folders_and_lists(tmp_path):
+    for name in ("x", "y"):
+        plant(tmp_path, {"a": "0 0.5 0.5 0.5 0.5", name: ""}, split=name)
+    (tmp_path / "list.txt").write_text("images/y/a.png\n")
+    (tmp_path / "data.yaml").write_text("names: [cat]\ntrain: [images/x, images/y, list.txt]")
+    split = Yolo(root=str(tmp_path)).open("train")
+    assert [split.id(i) for i in range(len(split))] == ["train/images/x/a", "train/x", "train/images/y/a", "train/y"]
+    (tmp_path / "data.yaml").write_text("names: [cat]\ntrain: [images/x, images/z]")
+    with pytest.raises(DataError, match=r"train names what isn't there, or has no pictures: images/z; .*data\.yaml; fix:"):
+        Yolo(root=str(tmp_path)).open("train")
+    (tmp_path / "data.yaml").write_text("names: [cat]\ntrain: {a: images/x}")
+    with pytest.raises(DataError, match=r"not \{'a': 'images/x'\}"):
+        Yolo(root=str(tmp_path)).open("train")
+
+
+def test_a_list_that_is_no_text_is_refused(tmp_path):
+    plant(tmp_path, {"a": ""})
+    (tmp_path / "data.yaml").write_text("names: [cat]\nval: list.txt")
+    (tmp_path / "list.txt").write_bytes(b"images/train/\xff.png\n")
+    with pytest.raises(DataError, match=r"the list isn't text; .*list\.txt; fix: restore it"):
+        Yolo(root=str(tmp_path)).open("val")
