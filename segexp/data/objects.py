@@ -6,7 +6,7 @@
 | right of its right edge, below its lower one | left out | `box-inverted` |
 | without area | left out | `box-empty` |
 | wholly outside the picture | left out | `box-outside` |
-| partly outside | clipped | `box-clipped` (told where more than a pixel is cut) |
+| partly outside | clipped | `box-clipped` (told where more than a pixel is cut, of shares a hundredth) |
 | no mask, in a run that needs them | left out | `mask-missing` |
 | a polygon of fewer than three points | the part counts for nothing; an object of such parts alone is left out | `polygon-points` |
 | a mask without a pixel in the picture | left out | `mask-empty` |
