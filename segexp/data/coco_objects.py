@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,9 +55,9 @@ class JsonObjects(CocoFiles):
         faults = [fault for index in np.unique(image[suspects]).tolist() for fault in self.faults(index) if fault.kind != "box-clipped"]
         return Tally(number, last, faults)
 
+    @abstractmethod
     def _suspects(self) -> np.ndarray:
         """Which objects of the file may be left out: bool [M]."""
-        raise NotImplementedError
 
     def _doubtful(self) -> np.ndarray:
         """Which objects of the file have an unknown category, a broken crowd flag or the id of another: bool [M]."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
-from segexp.errors import ConfigError, SegexpError
+from segexp.errors import ConfigError
+from segexp.functional.parts import completed
 from segexp.types import Features, FeatureSpec
 
 
@@ -30,7 +30,7 @@ class Parallel(nn.Module):
         super().__init__()
         if not parts:
             raise ConfigError("it needs one decoder at least", where="decoder.parts", fix="decoder=dual_deeplab has two")
-        made = {name: _made(name, make, features) for name, make in parts.items()}
+        made = completed("decoder", parts, features)
         for name, part in made.items():
             if "semantic" not in part.spec:
                 what = f"{type(part).__name__} emits {', '.join(part.spec)}, not semantic"
@@ -40,12 +40,3 @@ class Parallel(nn.Module):
 
     def forward(self, features: Features) -> Features:
         return {name: part(features)["semantic"] for name, part in self.parts.items()}
-
-
-def _made(name: str, make: Callable[..., Any], features: FeatureSpec) -> Any:
-    """A part; it takes its keys for those of the decoder, so that its messages get their place in front."""
-    try:
-        return make(features)
-    except SegexpError as error:
-        where, fix = (re.sub(r"\bdecoder\.", f"decoder.parts.{name}.", text) for text in (error.where, error.fix))
-        raise type(error)(error.what, where=where, fix=fix) from error

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from segexp.errors import ConfigError, require_number
+from segexp.functional.focal import focal_alpha
 from segexp.functional.matching import BACKGROUND
 from segexp.functional.points import centerness, match_points
 from segexp.types import Batch, DataSpec, PointBoxes, Targets
@@ -62,14 +63,11 @@ class FcosLoss(nn.Module):
         self.weights = {"class": class_weight, "box": box_weight, "quality": quality_weight}
         for name, value in self.weights.items():
             require_number(f"loss.{name}_weight", value, f"loss.{name}_weight=1", least=0)
-        require_number("loss.gamma", gamma, "loss.gamma=2", least=0)
         require_number("loss.radius", radius, "loss.radius=1.5", least=0.1)
         require_number("loss.reach", reach, "loss.reach=4", least=0.1)
-        if alpha is not None:
-            require_number("loss.alpha", alpha, "loss.alpha=0.25, or null", least=0, below=1)
         if reduction not in REDUCTIONS:
             raise ConfigError("no such reduction", where=f"loss.reduction={reduction}", fix=f"loss.reduction={'|'.join(REDUCTIONS)}")
-        self.alpha, self.gamma = -1.0 if alpha is None else alpha, gamma
+        self.alpha, self.gamma = focal_alpha(alpha, gamma), gamma
         self.radius, self.reach, self.by_object = radius, reach, reduction == "objects"
 
     def forward(self, output: PointBoxes, batch: Batch) -> dict[str, Tensor]:

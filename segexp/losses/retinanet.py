@@ -9,6 +9,7 @@ from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from segexp.errors import ConfigError, require_number
 from segexp.functional.boxes import encode
+from segexp.functional.focal import focal_alpha
 from segexp.functional.matching import IGNORED, match
 from segexp.types import AnchorBoxes, Batch, DataSpec, Targets
 
@@ -56,16 +57,13 @@ class RetinaNetLoss(nn.Module):
         self.weights = {"class": class_weight, "box": box_weight}
         for name, value in self.weights.items():
             require_number(f"loss.{name}_weight", value, f"loss.{name}_weight=1", least=0)
-        require_number("loss.gamma", gamma, "loss.gamma=2", least=0)
         require_number("loss.beta", beta, "loss.beta=0.1", least=0)
         require_number("loss.high", high, "loss.high=0.5", least=0, below=1)
         if not 0 <= low <= high:
             raise ConfigError("low is between 0 and high", where=f"loss.low={low} loss.high={high}", fix="loss.low=0.4 loss.high=0.5")
-        if alpha is not None:
-            require_number("loss.alpha", alpha, "loss.alpha=0.25, or null", least=0, below=1)
         if distance not in DISTANCES:
             raise ConfigError("no such distance", where=f"loss.distance={distance}", fix=f"loss.distance={'|'.join(DISTANCES)}")
-        self.alpha, self.gamma = -1.0 if alpha is None else alpha, gamma
+        self.alpha, self.gamma = focal_alpha(alpha, gamma), gamma
         self.high, self.low, self.distance, self.beta = high, low, distance, beta
 
     def forward(self, output: AnchorBoxes, batch: Batch) -> dict[str, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -45,9 +47,9 @@ class AveragePrecision(Metric):
             self.add_state(name, [], dist_reduce_fx="cat")
         self._start()
 
+    @abstractmethod
     def measure(self, prediction: Prediction, truth: Targets) -> Record:
         """What is kept of one image: see `record`."""
-        raise NotImplementedError
 
     def reset(self) -> None:
         super().reset()

@@ -16,11 +16,12 @@ from segexp.functional.quality import CROWD, finds
 from segexp.types import DataSpec, Prediction, Targets
 from segexp.visualize.colors import Annotation, box_names
 from segexp.visualize.draw import Color, line_width, outlines
-from segexp.visualize.paint import MATCH_IOU, confident
+from segexp.visualize.paint import confident
 from segexp.visualize.pixels import blend, color_of, darken, dimmed
 from segexp.visualize.segment_errors import FALSE, MISSED, UNLABELLED
 
 FOUND: Color = (52, 199, 89)
+MATCH_IOU = 0.5
 
 
 class ObjectErrors(NamedTuple):

@@ -11,7 +11,6 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
 
 from segexp.errors import DataError
 from segexp.functional import segments as segment_ops
@@ -30,9 +29,7 @@ from segexp.visualize.colors import (
 from segexp.visualize.pixels import blend, borders, color_of, darken, dimmed
 
 WRONG = (255, 59, 48)
-FALSE = (255, 179, 0)  # a detection without an object, beside WRONG for an object without a detection
 IGNORED = (38, 50, 64)
-MATCH_IOU = 0.5
 
 
 def paint(
@@ -83,12 +80,11 @@ def paint(
 def error_map(truth: Targets, prediction: Prediction, data: DataSpec, image: Tensor) -> Tensor:
     """Show where a prediction is wrong, on the dimmed grey image.
 
-    Maps and masks: wrong pixels are red and ignored ones blue-grey. One colour, not that of the predicted class: it answers
+    Wrong pixels are red and ignored ones blue-grey. One colour, not that of the predicted class: it answers
     "where" at a glance, can't be taken for a class, and stays visible where classes are grey; "what" stands beside it in the panel.
-    Boxes: red for an object that no detection of its class covers (IoU below 0.5), amber for a detection without an object.
 
     Args:
-        truth, prediction: with a kind in common, at the size of the image.
+        truth, prediction: with semantic or segment maps, at the size of the image.
         data: the classes.
         image: uint8 [3,H,W].
 
@@ -109,10 +105,8 @@ def error_map(truth: Targets, prediction: Prediction, data: DataSpec, image: Ten
         wrong = (real != guess) & ~ignored
         red = blend(grey, color_of(WRONG), 0.8)  # some of the image shows through, or a bad map is one red plane
         return torch.where(wrong, red, torch.where(ignored, color_of(IGNORED), grey))
-    if truth.boxes is not None and prediction.boxes is not None:
-        return _box_errors(truth, confident(prediction), data, grey)
     raise DataError(
-        "truth and prediction carry nothing that can be compared in a picture", fix="give both semantic, segments, masks or boxes"
+        "truth and prediction carry no classes of pixels that can be compared in a picture", fix="give both semantic or segments"
     )
 
 
@@ -160,14 +154,9 @@ def confident(annotation: Annotation, min_score: float = MIN_SCORE) -> Annotatio
 
 
 def _class_maps(truth: Targets, prediction: Prediction, data: DataSpec) -> tuple[Tensor, Tensor] | None:
-    """The class of every pixel twice, int64 [H,W]: of semantic or segment maps, else of masks on both sides (K outside them)."""
+    """The class of every pixel twice, int64 [H,W], of semantic or segment maps."""
     real, guess = _class_map(truth, data), _class_map(prediction, data)
-    if real is not None and guess is not None:
-        return real, guess
-    if truth.masks is None or prediction.masks is None:
-        return None
-    certain = confident(prediction)
-    return _flatten(truth.masks, truth.labels, data), _flatten(certain.masks, certain.labels, data)
+    return None if real is None or guess is None else (real, guess)
 
 
 def _class_map(annotation: Annotation, data: DataSpec) -> Tensor | None:
@@ -176,26 +165,6 @@ def _class_map(annotation: Annotation, data: DataSpec) -> Tensor | None:
     if annotation.segments is not None:
         return segment_ops.to_semantic(annotation.segments, annotation.segment_labels, data.ignore_index).long()
     return None
-
-
-def _flatten(masks: Tensor, labels: Tensor, data: DataSpec) -> Tensor:
-    classes = torch.full(masks.shape[1:], data.num_classes)
-    for mask, label in zip(masks, labels.tolist(), strict=True):
-        classes[mask] = label
-    return classes
-
-
-def _box_errors(truth: Targets, prediction: Annotation, data: DataSpec, grey: Tensor) -> Tensor:
-    overlap = box_iou(truth.boxes, prediction.boxes)  # [N,M]
-    if truth.labels is not None and prediction.labels is not None:
-        overlap = overlap * (truth.labels[:, None] == prediction.labels[None])
-    hit = overlap >= MATCH_IOU
-    missed, false = ~hit.any(1), ~hit.any(0)
-    boxes = torch.cat([truth.boxes[missed], prediction.boxes[false]])
-    colors = [WRONG] * int(missed.sum()) + [FALSE] * int(false.sum())
-    names = [n for n, m in zip(box_names(truth, data), missed.tolist(), strict=True) if m]
-    names += [n for n, f in zip(box_names(prediction, data), false.tolist(), strict=True) if f]
-    return draw.outlines(grey, boxes, colors, names)
 
 
 def _same_size(image: Tensor, other: Tensor, name: str) -> None:

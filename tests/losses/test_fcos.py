@@ -110,6 +110,7 @@ def test_sums_do_not_depend_on_how_a_batch_is_cut():
         ({"reduction": "mean"}, r"loss.reduction=mean; fix: loss.reduction=objects\|batch"),
         ({"alpha": 1.5}, "loss.alpha=1.5"),
         ({"gamma": -1}, "loss.gamma=-1"),
+        ({"gamma": 0.5}, "loss.gamma=0.5; fix: loss.gamma=0, or 1 or more"),
         ({"box_weight": -1}, "loss.box_weight=-1"),
         ({"radius": 0}, "loss.radius=0"),
     ],

@@ -5,7 +5,7 @@ import torch
 
 from segexp.errors import DataError
 from segexp.types import ClassInfo, DataSpec, Prediction, Targets
-from segexp.visualize.paint import FALSE, IGNORED, WRONG, error_map, paint
+from segexp.visualize.paint import IGNORED, error_map, paint
 from segexp.visualize.panel import GUTTER, panel
 
 DATA = DataSpec(
@@ -135,31 +135,8 @@ def test_error_map_compares_the_classes_of_segments():
     assert at(picture, 0, 2) == IGNORED
 
 
-def test_error_map_of_masks_shows_what_is_missed_and_what_is_invented():
-    left, middle = torch.tensor([[[True, True, False]]]), torch.tensor([[[False, True, True]]])
-    guess = Prediction(masks=middle, labels=torch.tensor([1]), scores=torch.tensor([0.8]))
-    picture = error_map(Targets(masks=left, labels=torch.tensor([1])), guess, DATA, flat(100, 1, 3))
-    assert at(picture, 0, 0) == at(picture, 0, 2) == RED
-    assert at(picture, 0, 1) == (45, 45, 45)
-
-
-def test_error_map_of_boxes_shows_missed_objects_red_and_false_detections_amber():
-    truth = Targets(boxes=torch.tensor([[2.0, 20.0, 12.0, 30.0], [30.0, 20.0, 40.0, 30.0]]), labels=torch.tensor([1, 1]))
-    guess = Prediction(
-        boxes=torch.tensor([[2.0, 20.0, 12.0, 31.0], [30.0, 20.0, 40.0, 30.0], [2.0, 40.0, 12.0, 50.0]]),
-        labels=torch.tensor([1, 2, 1]),  # the second is of another class: object missed, detection false
-        scores=torch.tensor([0.9, 0.8, 0.1]),  # the third is too uncertain to be shown
-    )
-    picture = error_map(truth, guess, DATA, flat(100, 60, 60))
-    assert at(picture, 25, 2) == (45, 45, 45)  # matched
-    assert at(picture, 25, 30) == FALSE  # drawn over the missed object
-    assert at(picture, 45, 2) == (45, 45, 45)
-    alone = error_map(truth, Prediction(boxes=guess.boxes[:1], labels=guess.labels[:1]), DATA, flat(100, 60, 60))
-    assert at(alone, 25, 30) == WRONG
-
-
 def test_error_map_needs_a_kind_in_common():
-    with pytest.raises(DataError, match="nothing that can be compared"):
+    with pytest.raises(DataError, match="no classes of pixels that can be compared"):
         error_map(Targets(label=torch.tensor(1)), Prediction(boxes=torch.zeros(0, 4)), DATA, flat(100))
 
 
