@@ -12,6 +12,7 @@ from segexp.data.shapes import Shapes
 from segexp.functional.masks import to_boxes
 from segexp.functional.run_lengths import encoded
 from segexp.functional.segments import to_masks
+from tests.cli.trained import trained
 from tests.metrics.coco_official import NAMES
 
 TINY = [
@@ -25,12 +26,7 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    place = tmp_path_factory.mktemp("place")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        assert main(["train", *TINY, f"paths.outputs={place}/outputs"]) == 0
-    (folder,) = (p.parent for p in place.glob("outputs/default/*/result.json"))
-    return folder
+    return trained(tmp_path_factory.mktemp("place"), TINY)
 
 
 def truth(images):

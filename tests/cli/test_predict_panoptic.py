@@ -20,6 +20,7 @@ from segexp.errors import ConfigError, DataError
 from segexp.formats.coco_panoptic import PanopticWriter
 from segexp.functional.images import read_image, read_labels
 from segexp.types import ClassInfo, DataSpec, Prediction
+from tests.cli.trained import trained
 from tests.functional.moving import SPEC, Mover, many, picture, scene
 from tests.functional.panoptic_rules import quality, statistics
 from tests.metrics.official import judged
@@ -36,12 +37,7 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    place = tmp_path_factory.mktemp("place")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        assert main(["train", *TINY, f"paths.outputs={place}/outputs"]) == 0
-    (folder,) = (p.parent for p in place.glob("outputs/default/*/result.json"))
-    return folder
+    return trained(tmp_path_factory.mktemp("place"), TINY)
 
 
 def written(capsys):

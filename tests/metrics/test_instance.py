@@ -16,7 +16,7 @@ def side(masks, labels, flags):
     return Side(np.zeros((len(labels), 4), np.float32), np.array(labels), np.array(flags), np.array(masks))
 
 
-def compared(scenes, part=None):
+def assert_official(scenes, part=None):
     found = figures(part or InstanceMetrics(SPEC), scenes)
     assert set(found) == set(ALL)
     assert [found[name] for name in ALL] == pytest.approx(official(scenes, "segm"), rel=0, abs=1e-9, nan_ok=True)
@@ -26,13 +26,13 @@ def compared(scenes, part=None):
 def test_random_data_sets_have_the_official_figures(block):
     for seed in range(50 * block, 50 * (block + 1)):
         rng = np.random.default_rng(seed)
-        compared([mask_scene(rng, (36, 44)) for _ in range(int(rng.integers(1, 5)))])
+        assert_official([mask_scene(rng, (36, 44)) for _ in range(int(rng.integers(1, 5)))])
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_large_masks_too(seed):
     rng = np.random.default_rng(2000 + seed)
-    compared([mask_scene(rng, (120, 150)) for _ in range(12)])
+    assert_official([mask_scene(rng, (120, 150)) for _ in range(12)])
 
 
 def test_more_detections_than_count():
@@ -41,7 +41,7 @@ def test_more_detections_than_count():
     kept = torch.bincount(records(part, scenes[:1])[0]["labels"])
     assert kept.tolist() == [min(100, int((scenes[0][0].labels == k).sum())) for k in range(3)]
     assert max(kept) == 100
-    compared(scenes, part)
+    assert_official(scenes, part)
 
 
 def test_what_is_kept_of_an_image_by_hand():
