@@ -35,7 +35,7 @@ types: $(READY)  ## static types
 wheel: $(READY)  ## build, install into an empty environment, run one step away from the checkout
 	$(BIN)/python -m tests.wheel
 
-bench: $(READY)  ## timings: framework overhead, start, sweeps, checkpoints, kernels; camvid with SEGEXP_SHARED
+bench: $(READY)  ## timings: overhead, start, sweeps, checks, ledger, statistics, pages, kernels; training on real pictures with SEGEXP_SHARED
 	$(BIN)/python -m tests.benchmarks.overhead
 	$(BIN)/python -m tests.benchmarks.start
 	$(BIN)/python -m tests.benchmarks.launch
@@ -46,6 +46,11 @@ bench: $(READY)  ## timings: framework overhead, start, sweeps, checkpoints, ker
 	$(BIN)/python -m tests.benchmarks.panoptic_targets
 	$(BIN)/python -m tests.benchmarks.center_grouping
 	$(BIN)/python -m tests.benchmarks.average_precision
+	$(BIN)/python -m tests.benchmarks.compose
+	$(BIN)/python -m tests.benchmarks.check
+	$(BIN)/python -m tests.benchmarks.ledger
+	$(BIN)/python -m tests.benchmarks.bootstrap
+	$(BIN)/python -m tests.benchmarks.sweep_report
 	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.camvid
 	[ -z "$$SEGEXP_SHARED" ] || $(BIN)/python -m tests.benchmarks.pipeline
 	[ -z "$$SEGEXP_SHARED" ] || for set in nuclei sign_digits bccd nuclei_instance; do $(BIN)/python -m tests.benchmarks.$$set "$$SEGEXP_SHARED/data"; done
@@ -53,6 +58,9 @@ bench: $(READY)  ## timings: framework overhead, start, sweeps, checkpoints, ker
 
 soak: $(READY)  ## the proof that nothing is lost: hundreds of kills, stops and starts, one result; goes on where it was stopped; then all models and backbones learn by heart
 	$(ONE_THREAD) $(BIN)/python -m tests.soak
+	$(ONE_THREAD) $(BIN)/python -m pytest -m long tests
+	$(BIN)/python -m tests.slurm
+	$(BIN)/python -W ignore -m tests.e2e.rank_evaluation
 	$(BIN)/python -m tests.weights.parity
 	$(BIN)/python -m tests.benchmarks.overfit models tasks backbones
 

@@ -106,7 +106,7 @@ def located(target: Any, key: str = "") -> Callable[..., Any]:
     if not _installed(top):
         near = [".".join([name, *target.split(".")[1:]]) for name in suggest(top, _members(None))]
         raise ConfigError(f"there is no module {top}", where=where, fix=did_you_mean(near) if near else f"install or write {target}")
-    if not _may_name(target):
+    if not may_name(target):
         raise _refused(target, where)
     found = _found(target, where)
     if not (inspect.isclass(found) or inspect.isroutine(found)):
@@ -119,8 +119,8 @@ def located(target: Any, key: str = "") -> Callable[..., Any]:
 # ------------------------------------------------------------------------------------------------- rules
 
 
-def _may_name(target: str) -> bool:
-    """Whether the text alone is in order: below an allowed package, and nothing private of it."""
+def may_name(target: str) -> bool:
+    """Whether the text of a target alone is in order: below an allowed package, and nothing private of it. Imports nothing."""
     prefix = _below(target, (*STAGES, *LIBRARIES)) or _below(target, _trusted())
     return bool(prefix) and not any(part.startswith("_") for part in target.removeprefix(prefix).split("."))
 
@@ -216,11 +216,12 @@ def _refused(target: str, where: str, origin: str = "") -> ConfigError:
     """The error for what a config may not call; `origin` is where it is defined, if that is known."""
     subject = target if origin in ("", target) else f"{target} is {origin}, which"
     near = _near(target)
-    fix = did_you_mean(near) if near else _advice(origin or target)
+    fix = did_you_mean(near) if near else advice(origin or target)
     return ConfigError(f"{subject} is not among the targets that a config may call", where=where, fix=fix)
 
 
-def _advice(target: str) -> str:
+def advice(target: str) -> str:
+    """What to do about a target that a config may not call."""
     top, module = target.partition(".")[0], target.rpartition(".")[0]
     if top in sys.stdlib_module_names:
         return "leave it out, or wrap it in a package of your own and give --allow=<your package>"
@@ -236,7 +237,7 @@ def _near(target: str) -> list[str]:
     for place in (*_added, *STAGES, *LIBRARIES):
         depth = place.count(".") + 1
         candidate = ".".join([place, *parts[depth:]])
-        if candidate != target and likeness(".".join(parts[:depth]), place) >= 0.85 and _may_name(candidate) and _is_there(candidate):
+        if candidate != target and likeness(".".join(parts[:depth]), place) >= 0.85 and may_name(candidate) and _is_there(candidate):
             found.append(candidate)
     return found[:3]
 

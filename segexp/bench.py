@@ -96,7 +96,7 @@ def training(experiment: Experiment, size: Size, batch: int, seconds: float, wit
     def step() -> None:
         with precision(within, device):
             sums = task.loss(model(given.images, given.sizes, given.targets), given)
-        torch.stack(list(scale(sums, totals(given.counts, device), 1).values())).sum().backward()
+        torch.stack(list(scale(sums, totals(given.counts), 1).values())).sum().backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,12 +30,16 @@ from segexp.callbacks.guarded import Guarded
 from segexp.callbacks.metrics_file import MetricsFile
 from segexp.callbacks.records import PerImageRecords
 from segexp.callbacks.speed import Speed
-from segexp.config import complete, compose, make, outputs_dir, resolve, session
+from segexp.check.options import built_options, topped
+from segexp.config import complete, make, outputs_dir, resolve
 from segexp.data.folds import Folds
+from segexp.data.inside import fenced
 from segexp.datamodule import DataModule, LoaderOptions
 from segexp.doctor.survey import survey
-from segexp.errors import ConfigError, SegexpError, WeightsError, WiringError
+from segexp.errors import ConfigError, WeightsError, WiringError
+from segexp.functional.bands import MAX_PIXELS, limit_pixels
 from segexp.functional.files import read_json
+from segexp.functional.interpreters import usable_cores
 from segexp.functional.keys import key
 from segexp.functional.orders import repeat_factors
 from segexp.layers.renorm import renorm
@@ -43,14 +48,17 @@ from segexp.model import Model
 from segexp.optim.compiled import compile_stages
 from segexp.optim.recompute import check_checkpoint, checkpoint_stages
 from segexp.optim.stages import check_freeze, freeze_stages
-from segexp.overrides import options, suggest
+from segexp.overrides import suggest
 from segexp.probe import check_levels, unreached
+from segexp.ranks.layout import Layout, layout, ranks_of
 from segexp.runs.directory import RunDirectory
 from segexp.runs.find import find
 from segexp.runs.recompose import recompose
 from segexp.runs.settings import check_settings
+from segexp.strategies.environment import Ranks
+from segexp.strategies.sync_norm import SyncNorm
 from segexp.task import Task
-from segexp.types import DataSpec, FeatureSpec
+from segexp.types import DataSpec
 from segexp.weights.checkpoints import newest, pointed, sha256
 from segexp.weights.foreign import backbone_part, load_weights
 from segexp.weights.load import load_model, read_state
@@ -62,7 +70,8 @@ STAGES = ("backbone", "decoder", "head", "loss", "postprocess", "metrics")
 STEP_POLICIES = ("on_oom", "skip_nonfinite", "compile")  # of the section `trainer`: for this project, not for Lightning
 PIXELS = ("mean", "std")  # of the section `backbone`, as the machinery is: how images are normalised
 BACKBONE_MACHINERY = ("freeze", "norm_eval", "checkpoint_stages", *PIXELS)  # of `backbone`: for any, not for its constructor
-DATA_MACHINERY = ("split", "limit", "folds", "fold", "fold_seed", "sampling", "loader")  # of `data`: not for the data set itself
+CARE = ("on_bad", "max_bad", "allow_overlap", "allow_outside", "max_pixels")  # of the section `data`: what is borne
+DATA_MACHINERY = ("split", "limit", "folds", "fold", "fold_seed", "sampling", "loader", *CARE)  # not for the data set itself
 
 
 @dataclass
@@ -121,7 +130,7 @@ def chain(
     _normalise_by(body, spec, pixels or {})
     neck = complete(decoder, body.spec)
     levels = {**body.spec, **neck.spec}
-    top, criterion, finish = complete(head, levels, spec), complete(loss, spec), complete(postprocess, spec)
+    top, criterion, finish = topped(head, spec, body.spec, levels, alternatives), complete(loss, spec), complete(postprocess, spec)
     figures = Metrics({name: complete(metric, spec) for name, metric in metrics.items()})
     others = functools.partial(alternatives, spec=spec, features=levels) if alternatives else None
     mixed = complete(fusion, top) if fusion else None
@@ -150,7 +159,8 @@ def _normalise_by(backbone: Any, spec: DataSpec, pixels: Mapping[str, Sequence[f
 def open_dataset(config: DictConfig) -> Any:
     """The data set of a config, or one fold of it; no file is read yet."""
     section = resolve(config)["data"]
-    dataset = make({name: value for name, value in section.items() if name not in DATA_MACHINERY}, key="data")
+    limit_pixels(section.get("max_pixels", MAX_PIXELS))
+    dataset = fenced(make({name: value for name, value in section.items() if name not in DATA_MACHINERY}, key="data"), section)
     if section.get("folds") is None:
         return dataset
     return Folds(dataset, section["folds"], section["fold"], section["fold_seed"])
@@ -194,7 +204,7 @@ def checked(config: DictConfig, spec: DataSpec) -> Chain:
         WiringError: names the broken links, and for each the options that fit.
     """
     with torch.device("meta"):
-        found = chain(spec, **stages(config), alternatives=_built_options, annotations=functools.partial(_annotations, config, spec))
+        found = chain(spec, **stages(config), alternatives=built_options, annotations=functools.partial(_annotations, config, spec))
         check_levels(found.model, spec)
         check_freeze(**_frozen_part(config), backbone=found.model.backbone)
         if config.get("mixing"):
@@ -221,7 +231,22 @@ def check_scalars(config: DictConfig, found: Chain) -> None:
         raise ConfigError("no metric gives this figure", where=f"monitor={config.monitor}", fix=f"monitor={'|'.join(dict.fromkeys(fits))}")
 
 
-def build(config: DictConfig, *, spec: DataSpec | None = None, weights: bool = True) -> Experiment:
+def vet(config: DictConfig, spec: DataSpec | None = None) -> Chain:
+    """Refuse a chain that doesn't fit, without weights or data; returns it, on the meta device.
+
+    Args:
+        config: as of `build`.
+        spec: the classes; the data set's own unless given.
+
+    Raises:
+        ConfigError, WiringError: what doesn't fit, and what would.
+    """
+    found = checked(config, spec or open_dataset(config).spec)
+    check_scalars(config, found)
+    return found
+
+
+def build(config: DictConfig, *, spec: DataSpec | None = None, weights: bool = True, vetted: bool = False) -> Experiment:
     """All parts of an experiment from its config.
 
     Args:
@@ -229,13 +254,15 @@ def build(config: DictConfig, *, spec: DataSpec | None = None, weights: bool = T
         spec: the classes that the model is built for; the data set's own unless given (an evaluation gives those of
             the training).
         weights: load the weights that training starts from; False where a checkpoint follows.
+        vetted: `vet` has been called.
 
     Raises:
         ConfigError, WiringError, WeightsError: before any data are opened.
     """
     section, dataset = resolve(config)["data"], open_dataset(config)
     spec = spec or dataset.spec
-    check_scalars(config, checked(config, spec))
+    if not vetted:
+        vet(config, spec)
     torch.manual_seed(key(config.seed, "init"))
     parts = chain(spec, **stages(config))
     parent = load_first(parts.model, config) if weights else None
@@ -272,6 +299,9 @@ def build(config: DictConfig, *, spec: DataSpec | None = None, weights: bool = T
         limit=section["limit"],
         weights=sampling(config, dataset),
         mixing=make(config.get("mixing"), key="mixing"),
+        on_bad=section.get("on_bad", "error"),
+        max_bad=section.get("max_bad", 100),
+        allow_overlap=section.get("allow_overlap", False),
     )
     return Experiment(dataset, task, datamodule, frozen, parent)
 
@@ -286,6 +316,11 @@ def trainer(config: DictConfig, run: RunInfo, *, training: bool, pieces: int = 1
         pieces: each training batch is cut into so many, whose gradients are accumulated.
     """
     section = {name: value for name, value in resolve(config)["trainer"].items() if name not in STEP_POLICIES}
+    mine = layout(config) if training else Layout()  # an evaluation is one process's, however the run was trained
+    if not training:
+        section |= {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+    if section.get("strategy") == "fsdp":
+        section["strategy"] = _sharded() if mine.world > 1 else "auto"
     section["accumulate_grad_batches"] = section.get("accumulate_grad_batches", 1) * pieces
     for name in ("limit_train_batches", "val_check_interval"):  # which Lightning counts in pieces
         if isinstance(section.get(name), int):
@@ -297,10 +332,14 @@ def trainer(config: DictConfig, run: RunInfo, *, training: bool, pieces: int = 1
         raise ConfigError("a run without checkpoints can't be stopped or go on", where="callbacks", fix=fix)
     if not training:
         callbacks = [c for c in callbacks if isinstance(c, EvaluationCallback)]
-    loggers: list[Logger] = [MetricsFile(run.folder / "metrics.jsonl")] if training else []
-    loggers += [Guarded(functools.partial(tracker, save_dir=str(run.folder))) for tracker in _parts(config.logger)] if training else []
+    loggers: list[Logger] = []
+    if training and mine.rank == 0:  # one record of a run, whatever the number of ranks
+        loggers = [MetricsFile(run.folder / "metrics.jsonl")]
+        loggers += [Guarded(functools.partial(tracker, save_dir=str(run.folder))) for tracker in _parts(config.logger)]
     settings = {"num_sanity_val_steps": 0, "use_distributed_sampler": False, "default_root_dir": str(run.folder)}
-    plugins: list[Any] = [PlainCheckpointIO()]
+    plugins: list[Any] = [PlainCheckpointIO(), Ranks(mine.world, mine.local, mine.rank)]
+    if section.pop("sync_batchnorm", False):
+        plugins.append(SyncNorm())
     quiet = {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
     return complete(
         make(section, key="trainer"),
@@ -312,11 +351,24 @@ def trainer(config: DictConfig, run: RunInfo, *, training: bool, pieces: int = 1
     )
 
 
+def _sharded() -> Any:
+    from segexp.strategies.sharded import ShardedStrategy  # here: it takes a third of a second, and few runs want it
+
+    return ShardedStrategy()
+
+
+def threads_of(config: DictConfig) -> int:
+    """Torch's threads in a process of the run: as the config says, or the environment, or the cores shared out among ranks."""
+    local = ranks_of(config)[1]
+    if config.run.threads or local == 1 or "OMP_NUM_THREADS" in os.environ:
+        return config.run.threads or torch.get_num_threads()
+    return max(1, usable_cores() // local)
+
+
 def prepare(config: DictConfig) -> None:
     """Set what holds for the whole process: threads and determinism."""
     check_settings(config)
-    if config.run.threads:
-        torch.set_num_threads(config.run.threads)
+    torch.set_num_threads(threads_of(config))
     torch.use_deterministic_algorithms(config.determinism == "strict")
 
 
@@ -427,20 +479,3 @@ def _annotations(config: DictConfig, spec: DataSpec) -> dict[str, DataSpec]:
     source = dataset.dataset if isinstance(dataset, Folds) else dataset
     kinds = getattr(source, "annotations", {}) if source.spec == spec else {}
     return {name: replace(spec, provides=frozenset({kind})) for name, kind in kinds.items()}
-
-
-def _built_options(group: str, *, spec: DataSpec, features: FeatureSpec) -> dict[str, Any]:
-    """The options of a group as built stages; those that can't be built here are left out."""
-    found = {}
-    with session():  # the files are read once
-        nodes = {option: compose("train", [f"{group}={option}"])[group] for option in options(group)}
-    for option, node in nodes.items():
-        try:
-            part = make(node)
-            if group == "metrics":
-                found[option] = Metrics({name: metric(spec) for name, metric in part.items()})
-            else:
-                found[option] = part(features, spec) if group == "head" else part(spec)
-        except SegexpError:
-            continue
-    return found

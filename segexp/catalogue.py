@@ -14,9 +14,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segexp.errors import ConfigError, SegexpError
+from segexp.lines import lines
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -24,9 +26,14 @@ if TYPE_CHECKING:
 
 def suggest(name: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> list[str]:
     """The up to three candidates nearest to a misspelt name, best first; only the best where it stands out."""
+    near = nearest(name, candidates, cutoff=cutoff)
+    return [candidate for candidate in near if likeness(name, candidate) > likeness(name, near[0]) - 0.1]
+
+
+def nearest(name: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> list[str]:
+    """The up to three candidates nearest to a misspelt name, best first."""
     scored = sorted((-likeness(name, candidate), candidate) for candidate in set(candidates))
-    near = [(-score, candidate) for score, candidate in scored if -score >= cutoff][:3]
-    return [candidate for score, candidate in near if score > near[0][0] - 0.1]
+    return [candidate for score, candidate in scored if -score >= cutoff][:3]
 
 
 def likeness(name: str, candidate: str) -> float:
@@ -153,6 +160,22 @@ class Catalogue:
         """One file without its defaults list, as plain containers."""
         return {k: v for k, v in plain(self.repo.load_config(path).config).items() if k != "defaults"}
 
+    def file(self, path: str) -> Path | None:
+        """The file of a config, the one that Hydra takes; None where it is none on the disk."""
+        for source in self.repo.get_sources():
+            if source.is_config(path):
+                return Path(source.path, f"{path}.yaml") if source.scheme() == "file" else None
+        return None
+
+    def place(self, path: str, key: str = "", choice: str = "") -> str:
+        """`model/fcn.yaml:7`: the line of a key, or of the entry of the defaults list that chooses of a group."""
+        file = self.file(path)
+        if file is None or not (key or choice):
+            return f"{path}.yaml"
+        said = lines(file, path)
+        line = next((line for group, _, _, line in said.defaults if group == choice), 1) if choice else said.of(key)
+        return f"{path}.yaml:{line}"
+
     def keys_of(self, group: str, option: str) -> dict[str, Any]:
         """The nodes that an option defines, by path, those of the options that it builds on included; none for a preset."""
         path = f"{group}/{option}"
@@ -224,9 +247,13 @@ def _explain(error: Exception, known: Catalogue | None, groups: Sequence[str]) -
         return ConfigError(f"the group {group} is chosen twice", where=where, fix=f"write {group}=..., without the +")
     if unused := re.search(r"(?:In '(\S+)': )?Could not override '(\S+)'.* No match in the defaults list", text):
         near = suggest(unused[2], known.own_groups) if known and unused[1] else []
-        where = f"{unused[1]}.yaml" if unused[1] else where
+        where = known.place(unused[1], choice=unused[2]) if known and unused[1] else where
         fix = did_you_mean(near) if near else f"leave out {unused[2]}=..."
         return ConfigError(f"the primary config has no place for the group {unused[2]}", where=where, fix=fix)
+    if marked := re.findall(r'in "([^"]+)", line (\d+)', text):
+        place = ":".join(marked[-1])
+        reason = re.sub(r'\s*in "[^"]+", line \d+, column \d+', "", text)
+        return ConfigError(f"the file is no YAML: {reason}", where=place, fix=f"mend line {marked[-1][1]}, or the one before it")
     if error.__cause__ is not None:
         text = f"{text}: {' '.join(str(error.__cause__).split())}"
     return ConfigError(text or type(error).__name__, where=where, fix="mend the file or the override that is named")
@@ -245,7 +272,7 @@ def _absent(known: Catalogue, missing: str, groups: Sequence[str]) -> ConfigErro
             fix = (
                 did_you_mean([f"{group}={option}" for option in near]) if near else f"the options of {group}: {some(known.options(group))}"
             )
-            return ConfigError(f"{path}.yaml chooses {group}={wanted}, which doesn't exist", where=f"{path}.yaml", fix=fix)
+            return ConfigError(f"{path}.yaml chooses {group}={wanted}, which doesn't exist", where=known.place(path, choice=group), fix=fix)
     return None
 
 

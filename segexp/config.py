@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from segexp.allow import ENTRY_POINTS, located
 from segexp.catalogue import Catalogue, catalogue, descend, did_you_mean, explained, nodes, paths, plain, remembered, some, suggest
 from segexp.errors import ConfigError, SegexpError
+from segexp.functional.references import follow
 from segexp.overrides import check_overrides
 from segexp.presets import check_presets
+from segexp.secrets import leaves, refuse_literals
 
 if TYPE_CHECKING:
     from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -147,7 +149,7 @@ def compose(primary: str, overrides: Sequence[str] = (), *, conf: Path | None = 
         conf: the folder of configs; segexp's own unless given.
 
     Raises:
-        ConfigError: an override names something that doesn't exist, or the files don't compose.
+        ConfigError: an override names something that doesn't exist, the files don't compose, or a secret stands in them.
     """
     with session(conf):
         known: Catalogue = catalogue(primary, overrides)
@@ -166,7 +168,13 @@ def compose(primary: str, overrides: Sequence[str] = (), *, conf: Path | None = 
 
             values = [override for override in checked.values if not override.is_hydra_override()]
             ConfigLoaderImpl._apply_overrides_to_config(values, config)  # what Hydra does after reading the files
+        _refuse_secrets(config)
         return config
+
+
+def _refuse_secrets(config: DictConfig) -> None:
+    values = dict(leaves(plain(config)))
+    refuse_literals({key: follow(value, values) for key, value in values.items()})
 
 
 def outputs_dir(overrides: Sequence[str] = ()) -> Path:
@@ -187,11 +195,19 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     try:
         resolved: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise _unresolved(config, error) from error
+        raise unresolved(config, error) from error
     return resolved
 
 
-def _unresolved(config: DictConfig, error: Exception, place: str = "") -> ConfigError:
+def unresolved(config: DictConfig, error: Exception, place: str = "", *, origin: str | None = None) -> ConfigError:
+    """What OmegaConf raised when it resolved a config, for people.
+
+    Args:
+        config: all of it, or the node at `place`.
+        error: what was raised.
+        place: of the config.
+        origin: the key in it that can't be resolved, where that is known; else it is looked for.
+    """
     from omegaconf.errors import MissingMandatoryValue
 
     tree, text = plain(config), _line(error)
@@ -199,7 +215,8 @@ def _unresolved(config: DictConfig, error: Exception, place: str = "") -> Config
     unset = re.search(r"Environment variable '([^']+)' not found", text)
     empty = isinstance(error, MissingMandatoryValue)
     mark = f"${{{nowhere[1]}}}" if nowhere else f"oc.env:{unset[1]}" if unset else "???" if empty else None
-    origin = next((path for path, value in nodes(tree) if isinstance(value, str) and mark and mark in value), "")
+    if origin is None:
+        origin = next((path for path, value in nodes(tree) if isinstance(value, str) and mark and mark in value), "")
     key = f"{place}.{origin}".strip(".") if origin else getattr(error, "full_key", None) or place or "the config"
     where = f"{key}: {descend(tree, origin)[1]}" if origin else key
     if nowhere:
@@ -249,7 +266,7 @@ def make(node: Any, *, key: str = "") -> Any:
     except SegexpError:
         raise
     except OmegaConfBaseException as error:
-        raise _unresolved(config, error, place) from error
+        raise unresolved(config, error, place) from error
     except InstantiationException as error:
         cause = error.__cause__ or error
         if isinstance(cause, SegexpError):

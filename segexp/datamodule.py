@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+from torch.utils.data import DataLoader
 
-from segexp.data.objects import refuse, summary
+from segexp.data.bad_samples import Bad, BadSamples, Lost
+from segexp.data.overlap import refuse_overlap
 from segexp.errors import ConfigError, DataError, SegexpError
-from segexp.functional.keys import key
-from segexp.functional.orders import Draw, EvaluationOrder, TrainOrder
+from segexp.functional.bands import limit_pixels, most_pixels
+from segexp.functional.orders import EvaluationOrder, TrainOrder
 from segexp.functional.signals import calm, kill_children_at_exit
-from segexp.targets import derive
-from segexp.types import Batch, DataSpec, Size, Targets
+from segexp.functional.workers import Patience, Rest, end, windows
+from segexp.samples import Item, Samples, announce
+from segexp.types import Batch, DataSpec, Targets
 
 Count = Callable[[list[Targets]], dict[str, float]]
 
@@ -34,6 +37,8 @@ class LoaderOptions:
         workers: loader processes; 0 reads in the training process. The result doesn't depend on it.
         persistent_workers: they live from epoch to epoch rather than being started anew; nor on this.
         cache: keep decoded samples in memory, in each process that reads them.
+        timeout: seconds without a batch after which loader processes are taken to hang; 0 = never.
+        restarts: how often those that died or hung are started anew.
     """
 
     batch_size: int = 8
@@ -41,127 +46,14 @@ class LoaderOptions:
     workers: int = 0
     persistent_workers: bool = True
     cache: bool = False
-
-
-@dataclass
-class Item:
-    """One sample, ready to be batched."""
-
-    image: Tensor  # uint8 or int32 [C,H,W]
-    targets: Targets
-    truth: Targets | None
-    original: Size
-    id: str
-
-
-class Samples(Dataset):
-    """A split seen through the augmentation.
-
-    Args:
-        split: what a data set's `open` returns.
-        augment: `(sample, generator or None) -> sample`.
-        spec: the classes.
-        seed: of the run.
-        needs: kinds of annotation for training targets.
-        truth: kinds at original size; None in training, where the augmentation gets a generator.
-        cache: keep decoded samples.
-        limit: steps of the augmentation that draw other samples draw the first so many.
-    """
-
-    def __init__(
-        self,
-        split: Any,
-        augment: Callable[..., dict[str, Any]],
-        spec: DataSpec,
-        *,
-        seed: int,
-        needs: frozenset[str],
-        truth: frozenset[str] | None,
-        cache: bool = False,
-        limit: int | None = None,
-    ) -> None:
-        self.split, self.augment, self.spec, self.seed = split, augment, spec, seed
-        self.needs, self.truth = needs, truth
-        self.kept: dict[int, dict[str, Any]] | None = {} if cache else None
-        reading = getattr(augment, "reading", None)  # of an augmentation that may look at a second sample
-        if reading and truth is None:
-            self.augment = reading(self._read, len(split) if limit is None else min(limit, len(split)), spec)
-
-    def __getitem__(self, draw: Draw) -> Item | SegexpError:
-        try:
-            return self._item(draw)
-        except SegexpError as error:  # workers would flatten it to a traceback: hand it over whole
-            return error
-
-    def _item(self, draw: Draw) -> Item:
-        again = (draw.repeat,) if draw.repeat else ()
-        sample, seed = self._read(draw.index), key(self.seed, "sample", draw.epoch, draw.index, *again)
-        rng = torch.Generator().manual_seed(seed) if self.truth is None else None
-        seen = self.augment(sample, rng)
-        targets = derive(seen, self.needs, self.spec, key=seed)
-        truth = None if self.truth is None else derive(sample, self.truth, self.spec, key=seed)
-        meta = sample["meta"]
-        return Item(seen["image"].as_subclass(Tensor), targets, truth, tuple(meta["size"]), meta["id"])
-
-    def _read(self, index: int) -> dict[str, Any]:
-        if self.kept is not None and index in self.kept:
-            return self.kept[index]
-        sample = self.split[index]
-        verify(sample, self.spec)
-        if self.kept is not None:
-            self.kept[index] = sample
-        return sample
-
-
-def announce(split: Any, length: int) -> None:
-    """Say once, before a training, how many objects of a split are left out and why.
-
-    Args:
-        split: one of objects has `tally`; of others nothing is said.
-        length: so many samples are read.
-
-    Raises:
-        DataError: some objects are refused; here rather than when they would be drawn.
-    """
-    if not hasattr(split, "tally"):
-        return
-    tally = split.tally(length)
-    refuse(tally.faults, "")
-    if text := summary(tally):
-        print(f"{split.name}: {text}; segexp data check lists them", flush=True)
-
-
-def verify(sample: dict[str, Any], spec: DataSpec) -> None:
-    """Refuse labels outside the classes, before a device sees them.
-
-    Raises:
-        DataError: names the sample, the offending values and their pixels.
-    """
-    allowed, where = spec.num_classes, f"sample {sample['meta']['id']}"
-    if sample["meta"].get("path"):
-        where += f", {sample['meta']['path']}"
-    if "semantic" in sample:
-        counts = torch.bincount(sample["semantic"].flatten().long())
-        values = [v for v in counts.nonzero().flatten().tolist() if v >= allowed and v != spec.ignore_index]
-        if values:
-            pixels = int(sum(counts[v] for v in values))
-            raise DataError(
-                f"labels {values[:8]} in {pixels} pixels; allowed are 0..{allowed - 1} and {spec.ignore_index} (ignored)",
-                where=where,
-                fix="map the values, or choose the data set's classes",
-            )
-    if "label" in sample and not (0 <= int(sample["label"]) < allowed or int(sample["label"]) == spec.ignore_index):
-        raise DataError(f"label {int(sample['label'])}; allowed are 0..{allowed - 1}", where=where, fix="map the classes")
-    if "present" in sample and tuple(sample["present"].shape) != (allowed,):
-        what = f"`present` has the shape {tuple(sample['present'].shape)}; wanted is one number for each of {allowed} classes"
-        raise DataError(what, where=where, fix="float32 [K], 1 where the image shows the class")
-    for name in ("labels", "segment_labels"):
-        if name in sample and len(sample[name]) and not 0 <= int(sample[name].min()) <= int(sample[name].max()) < allowed:
-            raise DataError(f"{name} {sample[name].tolist()[:8]}; allowed are 0..{allowed - 1}", where=where, fix="map the classes")
+    timeout: float = 120.0
+    restarts: int = 3
 
 
 def collate(items: list[Item]) -> Batch:
     """Pad images at the right and bottom to one size, and bring those of 8 bit to 16 where both come together."""
+    if not items:  # of a rank without samples
+        return Batch(images=torch.zeros(0, 3, 1, 1), sizes=(), original_sizes=(), targets=[], truth=[], ids=())
     if len({item.image.dtype for item in items}) > 1:  # 255 x 257 = 65535: no value changes
         items = [replace(item, image=item.image.int() * 257) if item.image.dtype == torch.uint8 else item for item in items]
     sizes = tuple(tuple(item.image.shape[-2:]) for item in items)
@@ -182,6 +74,19 @@ def collate(items: list[Item]) -> Batch:
     )
 
 
+class Window(list[Batch]):
+    """The micro-batches of one optimizer step, or a batch of an evaluation; without any where nothing can fill it.
+
+    Args:
+        batches: of it.
+        bad: samples that were left out on the way.
+    """
+
+    def __init__(self, batches: Iterable[Batch] = (), bad: Iterable[Bad] = ()) -> None:
+        super().__init__(batches)
+        self.bad = list(bad)
+
+
 class Windows:
     """Cut the items of one optimizer step into micro-batches that know the counts of the whole step.
 
@@ -194,17 +99,22 @@ class Windows:
     def __init__(self, size: int, count: Count | None, pieces: int = 1) -> None:
         self.size, self.count, self.pieces = size, count, pieces
 
-    def __call__(self, items: list[Item | SegexpError]) -> list[Batch] | SegexpError:
-        good = []
+    def __call__(self, items: list[Item | Lost | SegexpError]) -> Window | SegexpError:
+        good, bad = [], []
         for item in items:
             if isinstance(item, SegexpError):
                 return item
-            good.append(item)
-        batches = [collate(piece) for i in range(0, len(good), self.size) for piece in self._cut(good[i : i + self.size])]
+            bad += item.bad
+            if isinstance(item, Item):
+                good.append(item)
+            elif item.fatal:
+                return Window(bad=bad)
+        pieces = [piece for i in range(0, len(good), self.size) for piece in self._cut(good[i : i + self.size])]
+        batches = [collate(piece) for piece in pieces or [[]]]
         counts = self.count([item.targets for item in good]) if self.count else {}
         for batch in batches:
             batch.counts = counts
-        return batches
+        return Window(batches, bad)
 
     def _cut(self, items: list[Item]) -> list[list[Item]]:
         ends = [len(items) * k // self.pieces for k in range(self.pieces + 1)]
@@ -212,11 +122,19 @@ class Windows:
 
 
 class Flat:
-    """Yield the micro-batches of a loader of windows one by one; a broken sample's error is raised here."""
+    """Yield the micro-batches of a loader of windows one by one; a broken sample's error is raised here.
 
-    def __init__(self, loader: DataLoader, length: int) -> None:
-        self.loader, self.length = loader, length
-        self.sampler = self.batch_sampler = loader.batch_sampler  # where Lightning looks for `set_epoch`
+    Args:
+        loader: of windows; its batch sampler is a `Rest`.
+        length: micro-batches.
+        patience: with its workers.
+        left: keeps the samples that are left out, and what is done about them.
+    """
+
+    def __init__(self, loader: DataLoader, length: int, patience: Patience, left: tuple[BadSamples, str] | None = None) -> None:
+        self.loader, self.length, self.patience, self.left = loader, length, patience, left
+        order: Any = loader.batch_sampler
+        self.sampler = self.batch_sampler = order.order  # where Lightning looks for `set_epoch`
 
     def __len__(self) -> int:
         return self.length
@@ -231,9 +149,15 @@ class Flat:
         self.loader._iterator = value
 
     def __iter__(self) -> Iterator[Batch]:
-        for window in self.loader:
+        samples: Any = self.loader.dataset
+        for window in windows(self.loader, self.patience, samples.split):
             if isinstance(window, SegexpError):
                 raise window
+            if window.bad and self.left:
+                self.left[0].add(window.bad, self.left[1])
+            if not window:
+                what = f"none of {len(window.bad)} samples of {' '.join(samples.name)} can be read, from {window.bad[0].id} on"
+                raise DataError(f"{what}: {window.bad[0].what}", where=window.bad[0].path, fix="mend the files that bad_samples.csv lists")
             yield from window
 
 
@@ -254,6 +178,9 @@ class DataModule(LightningDataModule):
             begins. All equally often unless given.
         pieces: each training batch is cut into so many (see `trainer.on_oom`).
         mixing: `(batch, classes) -> batch` of training batches on the device; they stay as they are unless given.
+        on_bad: a sample that can't be read is an `error`, or is left out: `skip`.
+        max_bad: so many different ones.
+        allow_overlap: a sample may be in `train` and in what is evaluated, or twice in a split.
     """
 
     def __init__(
@@ -271,12 +198,16 @@ class DataModule(LightningDataModule):
         weights: Callable[[], Tensor] | None = None,
         pieces: int = 1,
         mixing: Callable[[Batch, DataSpec], Batch] | None = None,
+        on_bad: str = "error",
+        max_bad: int = 100,
+        allow_overlap: bool = True,
     ) -> None:
         super().__init__()
         self.dataset, self.augment, self.options, self.seed = dataset, augment, loader, seed
         self.needs, self.truth, self.count = needs, truth, count
         self.split, self.limit, self.weights, self.pieces = split, limit, weights, pieces
-        self.mixing = mixing
+        self.mixing, self.skip, self.allow_overlap = mixing, max_bad if on_bad == "skip" else None, allow_overlap
+        self.patience, self.left = Patience(loader.timeout, loader.restarts), None
         self.start = (0, 0)  # (epoch, optimizer steps of it): where a training goes on
         self.loaders: list[DataLoader] = []
 
@@ -298,6 +229,8 @@ class DataModule(LightningDataModule):
             truth=None if training else self.truth,
             cache=self.options.cache,
             limit=self.limit,
+            skip=self.skip,
+            name=(type(getattr(self.dataset, "dataset", self.dataset)).__name__, split),
         )
 
     def train_dataloader(self) -> Flat:
@@ -306,7 +239,8 @@ class DataModule(LightningDataModule):
         accumulate = trainer.accumulate_grad_batches // self.pieces
         length, rank = self._length(samples), trainer.global_rank
         if not rank:
-            announce(samples.split, length)
+            announce(samples.split, length, skip=self.skip is not None)
+            self._refuse_overlap(samples, length)
         weights = self.weights() if self.weights else None
         order = TrainOrder(length, size, accumulate, self.seed, rank, world, start=self.start, weights=weights)
         if not order.batches:
@@ -315,7 +249,7 @@ class DataModule(LightningDataModule):
                 where="data.loader.batch_size",
                 fix=f"data.loader.batch_size={max(1, order.length // world)}",
             )
-        return Flat(self._loader(samples, order, Windows(size, self.count, self.pieces)), order.batches * self.pieces)
+        return self._flat(samples, order, Windows(size, self.count, self.pieces), order.batches * self.pieces)
 
     def val_dataloader(self) -> Flat:
         return self.evaluation(self.split)
@@ -328,14 +262,12 @@ class DataModule(LightningDataModule):
         samples, size = self.samples(split, training=False), self.options.eval_batch_size
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         order = EvaluationOrder(self._length(samples), size, rank, world)
-        return Flat(self._loader(samples, order, Windows(size, self.count)), len(order))
+        return self._flat(samples, order, Windows(size, self.count), len(order))
 
     def on_exception(self, exception: BaseException) -> None:
         """End the workers of all loaders: Lightning ends those of the loop alone in which it was interrupted."""
         for loader in self.loaders:
-            if isinstance(loader._iterator, _MultiProcessingDataLoaderIter):
-                loader._iterator._shutdown_workers()
-                loader._iterator = None
+            end(loader)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Integers to float32 in [0, 1], on the device; training batches mixed."""
@@ -347,6 +279,23 @@ class DataModule(LightningDataModule):
         length = len(samples.split)
         return length if self.limit is None else min(length, self.limit)
 
+    def _refuse_overlap(self, samples: Samples, length: int) -> None:
+        """Once, before a training: no sample twice in it, and none of those that are evaluated."""
+        if self.allow_overlap:
+            return
+        read = {self.split, *(["test"] if "test" in self.dataset.splits else [])}
+        others = {split: self.dataset.open(split) for split in sorted(read)}
+        refuse_overlap(
+            (samples.split, length), {name: (split, min(len(split), self.limit or len(split))) for name, split in others.items()}
+        )
+
+    def _flat(self, samples: Samples, order: TrainOrder | EvaluationOrder, cut: Windows, length: int) -> Flat:
+        folder, rank = getattr(self.trainer, "default_root_dir", None), getattr(self.trainer, "global_rank", 0)
+        if self.left is None and self.skip is not None and folder:
+            self.left = BadSamples(Path(folder), self.skip, rank)
+        done = "another takes its place" if samples.truth is None else "left out"
+        return Flat(self._loader(samples, order, cut), length, self.patience, (self.left, done) if self.left else None)
+
     def _loader(self, samples: Samples, order: TrainOrder | EvaluationOrder, windows: Windows) -> DataLoader:
         workers = self.options.workers
         if workers:
@@ -354,15 +303,21 @@ class DataModule(LightningDataModule):
         self.loaders.append(
             loader := DataLoader(
                 samples,
-                batch_sampler=order,
+                batch_sampler=Rest(order),
                 collate_fn=windows,
                 num_workers=workers,
                 persistent_workers=self.options.persistent_workers and workers > 0,
-                worker_init_fn=calm,
+                worker_init_fn=partial(_begin, most_pixels()),
                 pin_memory=torch.cuda.is_available(),
             )
         )
         return loader
+
+
+def _begin(limit: int, worker: int) -> None:
+    """What a loader process does first."""
+    calm(worker)
+    limit_pixels(limit)
 
 
 def to_float(images: Tensor) -> Tensor:

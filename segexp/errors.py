@@ -5,7 +5,10 @@ Free of torch and Hydra, so that a misspelt name is reported before either is im
 
 from __future__ import annotations
 
+import errno
 import sys
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # what only its owner can mend
 
 
 class SegexpError(Exception):
@@ -70,12 +73,19 @@ class WiringError(ConfigError):
     """Two stages of the chain don't fit each other."""
 
     code = "wiring"
+    groups: tuple[str, ...] = ()  # those of the config whose choices are at fault, where they are known
 
 
 class DataError(SegexpError):
     """A data set is missing, or a sample of it is broken."""
 
     code = "data"
+
+
+class WorkersError(SegexpError):
+    """Processes that read samples died or hung, and starting them again was of no use."""
+
+    code = "workers"
 
 
 class WeightsError(SegexpError):
@@ -91,11 +101,23 @@ class StoppedError(SegexpError):
     exit_code = 75
 
 
+class PrunedError(SegexpError):
+    """A search ends a run that does badly; its state is saved, and the same command without the search goes on."""
+
+    code = "pruned"
+
+
 class HeldError(SegexpError):
     """Another process has the run."""
 
     code = "held"
     exit_code = 4
+
+
+class RankError(SegexpError):
+    """A rank is gone, or hasn't come: the others can't go on without it."""
+
+    code = "rank"
 
 
 class OutOfMemoryError(SegexpError):
@@ -111,15 +133,28 @@ class NonFiniteLossError(SegexpError):
     exit_code = 3
 
 
+def by_code(code: str) -> type[SegexpError]:
+    """The kind of error that has a code; a plain failure where none has."""
+    kinds: list[type[SegexpError]] = [SegexpError]
+    found: dict[str, type[SegexpError]] = {}
+    while kinds:
+        kind = kinds.pop()
+        found.setdefault(kind.code, kind)
+        kinds += kind.__subclasses__()
+    return found.get(code, SegexpError)
+
+
 def failed(error: BaseException, *, show_traceback: bool = False) -> int:
     """Say of what a command failed, as the last line of stderr; returns its exit code."""
     import traceback
 
+    from segexp.secrets import redacted  # which raises errors of this module
+
     shown = known(error)
     if show_traceback:
-        traceback.print_exception(error)
+        print(redacted("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     sys.stdout.flush()
-    print(shown.line(), file=sys.stderr, flush=True)
+    print(redacted(shown.line()), file=sys.stderr, flush=True)
     return shown.exit_code
 
 
@@ -129,6 +164,9 @@ def known(error: BaseException) -> SegexpError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return StoppedError("stopped by the keyboard", fix="the same command goes on from here")
+    if isinstance(error, OSError) and error.errno in _DISK:
+        where = str(error.filename or _origin(error))
+        return SegexpError(f"the disk: {error.strerror}", where=where, fix="make room or mend it; the same command goes on from here")
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return SegexpError(said, where=_origin(error), fix="errors.traceback=true shows where it comes from")
 

@@ -23,6 +23,7 @@ from segexp.catalogue import (
     did_you_mean,
     explained,
     likeness,
+    nearest,
     paths,
     remembered,
     some,
@@ -189,7 +190,8 @@ def _right_option(known: Catalogue, group: str, name: Any) -> str:
     if (name is None or name is False) and "none" in offered:
         return f"use {group}=none"
     if near := suggest(str(name), offered):
-        return did_you_mean([f"{group}={option}" for option in near])
+        more = [option for option in nearest(str(name), offered) if option not in near]  # far from the best, and near enough to be named
+        return did_you_mean([f"{group}={option}" for option in near]) + (f" (or {', '.join(more)})" if more else "")
     if elsewhere := _offering(known, str(name)):
         return f"'{name}' is an option of {' and '.join(elsewhere)}"
     return f"the options of {group}: {some(offered)}"

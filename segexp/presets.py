@@ -41,7 +41,7 @@ def _added_keys(known: Catalogue, chosen: tuple[str, ...], *, strict: bool) -> l
     presets = {path: known.content(path) for path in chosen_files if known.is_global(path)}
     defined = _defined(known, choices, {key for content in presets.values() for key in content})
     return [
-        Fault(f"{path}.yaml sets {key}, which nothing defines", f"{path}.yaml", did_you_mean(near) if near else f"remove {key}")
+        Fault(f"{path}.yaml sets {key}, which nothing defines", known.place(path, key), did_you_mean(near) if near else f"remove {key}")
         for path, content in sorted(presets.items())
         for key in _unfounded(content, defined, strict)
         for near in [suggest(key, defined, cutoff=0.75)]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 
 from segexp.errors import NonFiniteLossError
+from segexp.functional import ranks
 from segexp.functional.keys import key
 from segexp.metrics.several import Metrics, Record
 from segexp.model import Model
@@ -104,12 +104,13 @@ class Task(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         sums = self.loss(self.model(batch.images, batch.sizes, batch.targets), batch)
-        parts = scale(sums, totals(batch.counts, self.device), world() * self.trainer.accumulate_grad_batches)
+        parts = scale(sums, totals(batch.counts), ranks.world() * self.trainer.accumulate_grad_batches)
         loss = torch.stack(list(parts.values())).sum()
-        values = {"train/loss": loss.detach()} | {f"train/loss/{name}": part.detach() for name, part in parts.items()}
+        means = ranks.mean(torch.stack([part.detach() for part in parts.values()]))  # of all ranks' parts: the step's loss
+        values = {"train/loss": means.sum()} | {f"train/loss/{name}": part for name, part in zip(parts, means, strict=True)}
         rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
         self.log_dict(values | {"train/lr": rate}, batch_size=len(batch.ids))  # of a step that is left out too: else the last one's
-        if not torch.isfinite(loss):
+        if not torch.isfinite(values["train/loss"]):  # on any rank: all see it
             error = self._non_finite(loss.detach(), {name: part.detach() for name, part in parts.items()}, batch)
             if self.skipped >= self.skip_nonfinite:
                 raise error
@@ -137,6 +138,8 @@ class Task(LightningModule):
 
     def _evaluate(self, batch: Batch) -> Evaluated:
         self.shape, self.evaluates = tuple(batch.images.shape), True
+        if not batch.ids:  # of a rank without images
+            return Evaluated([], [])
         for name, count in batch.counts.items():
             self.counts[name] = self.counts.get(name, 0) + count
         found: dict[int, tuple[Prediction, Record]] = {}
@@ -162,10 +165,11 @@ class Task(LightningModule):
     def _reset(self) -> None:
         self.metrics.reset()
         self.sums, self.counts = {}, {}
+        ranks.share_buffers(self.model)
 
     def _report(self, split: str) -> None:
-        count = totals(self.counts, self.device)
-        parts = scale(reduce_sum(self.sums), count, 1)
+        count = {name: max(value, 1.0) for name, value in ranks.summed(self.counts).items()}
+        parts = scale(ranks.summed(self.sums), count, 1)
         figures = {"loss": sum(parts.values())} | {f"loss/{k}": v for k, v in parts.items()} | self.metrics.compute()
         self.figures[split] = {name: float(value) for name, value in figures.items()}
         self.log_dict({f"{split}/{name}": value for name, value in self.figures[split].items()}, batch_size=1)
@@ -178,40 +182,30 @@ class Task(LightningModule):
         log.warning("left out (%d of at most %d): %s", self.skipped, self.skip_nonfinite, error.what)
 
     def _non_finite(self, loss: Tensor, parts: dict[str, Tensor], batch: Batch) -> NonFiniteLossError:
+        """The error of a step, the same on all ranks: that of the first rank whose own part isn't finite."""
         terms = ", ".join(f"{name} {float(part):g}" for name, part in parts.items())
         rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
-        dump = Path(self.trainer.default_root_dir) / f"nonfinite-step-{self.global_step}.pt"
-        torch.save({"ids": batch.ids, "images": batch.images, "targets": [vars(t) for t in batch.targets]}, dump)
+        mine = f"-rank-{self.global_rank}" if self.global_rank else ""
+        dump = Path(self.trainer.default_root_dir) / f"nonfinite-step-{self.global_step}{mine}.pt"
+        if guilty := not torch.isfinite(loss):
+            torch.save({"ids": batch.ids, "images": batch.images, "targets": [vars(t) for t in batch.targets]}, dump)
+        said = f"the loss is {float(loss):g} ({terms}) at step {self.global_step}, epoch {self.current_epoch}, learning rate {rate:g}"
+        found = ranks.shared((said, f"samples {', '.join(batch.ids)}, kept in {dump}") if guilty else None)
+        what, where = next((one for one in found if one), (f"the sum of all ranks' losses isn't finite; {said}", ""))
         return NonFiniteLossError(
-            f"the loss is {float(loss):g} ({terms}) at step {self.global_step}, epoch {self.current_epoch}, learning rate {rate:g}",
-            where=f"samples {', '.join(batch.ids)}, kept in {dump}",
+            what,
+            where=where,
             fix=f"lower it (optimizer.lr={rate / 3:.1g}), warm up (scheduler.warmup=500), or clip (trainer.gradient_clip_val=1)",
         )
 
 
-def world() -> int:
-    """The number of ranks."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def totals(counts: dict[str, float], device: torch.device | str) -> dict[str, float]:
+def totals(counts: dict[str, float]) -> dict[str, float]:
     """Counts over all ranks, at least 1 each (float64: exact for pixels)."""
-    values = [counts[name] for name in sorted(counts)]
-    if world() > 1 and values:
-        reduced = torch.tensor(values, dtype=torch.float64, device=device)
-        dist.all_reduce(reduced)
-        values = reduced.tolist()
-    return {name: max(value, 1.0) for name, value in zip(sorted(counts), values, strict=True)}
+    names = sorted(counts)
+    values = ranks.added([counts[name] for name in names])
+    return {name: max(value, 1.0) for name, value in zip(names, values, strict=True)}
 
 
-def reduce_sum(sums: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Sums over all ranks."""
-    if world() > 1:
-        for name in sorted(sums):
-            dist.all_reduce(sums[name])
-    return sums
-
-
-def scale(sums: dict[str, Tensor], total: dict[str, float], window: int) -> dict[str, Tensor]:
+def scale(sums: Mapping[str, Any], total: Mapping[str, float], window: int) -> dict[str, Any]:
     """Each sum divided by its count, times the window that Lightning and DDP divide by; a term without count stays."""
     return {name: value * (window / total[name]) if name in total else value for name, value in sums.items()}

@@ -7,7 +7,8 @@ A loss that learns of things alone says `needs_things`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations, product
 from typing import Any
 
 from segexp.errors import WiringError
@@ -108,15 +109,47 @@ def check(
         return
     chain = {"head": head, "loss": loss, "postprocess": postprocess, "metrics": metrics}
     hints, data, groups = _richer(data, chain, annotations() if annotations else {})
-    for group in groups:
-        others = alternatives(group) if alternatives and group in chain else {}
-        fit = [name for name, stage in others.items() if _mends(data, chain, group, stage)]
-        hints.append(f"{group}={'|'.join(fit)}" if fit else OTHERWISE.get(group, f"another {group}"))
-    raise WiringError(
+    others = {group: alternatives(group) if alternatives and group in chain else {} for group in groups}
+    together = _together(data, chain, others)
+    if not together and alternatives and len(groups) > 1:  # what one stage is changed for another may not fit
+        others |= {group: alternatives(group) for group in ("postprocess", "metrics") if group not in others}
+        together = _together(data, chain, others)
+    if together:
+        hints.append(together)
+    else:
+        for group in groups:
+            fit = [name for name, stage in others[group].items() if _mends(data, chain, group, stage)]
+            hints.append(f"{group}={'|'.join(fit)}" if fit else OTHERWISE.get(group, f"another {group}"))
+    error = WiringError(
         " / ".join(text for _, text in found),
         where="the chain " + " -> ".join(_who(group, stage) for group, stage in chain.items()),
         fix="what fits here: " + ", ".join(hints),
     )
+    error.groups = tuple(dict.fromkeys(group for group, _ in found))
+    raise error
+
+
+def _together(data: Any, chain: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> str:
+    """The fewest choices that mend the whole chain: all options of one group, or one option of each of several; empty without.
+
+    Of several groups that would do, the last counts: a head is chosen for what it emits, a postprocess to go with it.
+    """
+    order = [group for group in ("postprocess", "loss", "metrics", "head") if others.get(group)]
+    for size in range(1, len(order) + 1):
+        for groups in combinations(order, size):
+            found = [names for names in product(*(others[group] for group in groups)) if _whole(data, chain, groups, names, others)]
+            if found and size == 1:
+                return f"{groups[0]}={'|'.join(name for (name,) in found)}"
+            if found:
+                return " ".join(f"{group}={name}" for group, name in sorted(zip(groups, found[0], strict=True)))
+    return ""
+
+
+def _whole(
+    data: Any, chain: Mapping[str, Any], groups: Sequence[str], names: Sequence[str], others: Mapping[str, Mapping[str, Any]]
+) -> bool:
+    changed = {group: others[group][name] for group, name in zip(groups, names, strict=True)}
+    return not faults(data, **{**chain, **changed})
 
 
 def _richer(data: Any, chain: Mapping[str, Any], annotations: Mapping[str, Any]) -> tuple[list[str], Any, list[str]]:

@@ -107,7 +107,7 @@ def test_a_file_that_overrides_an_unknown_group_is_named(tmp_path):
     mine = "# @package _global_\ndefaults:\n  - override /modle: centers\n"
     with (
         session(write_tree(tmp_path, experiment__mine=mine)),
-        pytest.raises(ConfigError, match=r"no place for the group modle; experiment/mine.yaml; fix: did you mean model"),
+        pytest.raises(ConfigError, match=r"no place for the group modle; experiment/mine.yaml:3; fix: did you mean model"),
     ):
         catalogue("train").base(("experiment=mine",))
 

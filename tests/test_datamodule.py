@@ -15,8 +15,10 @@ from segexp.build import build, trainer
 from segexp.callbacks.evaluation import RunInfo
 from segexp.config import compose
 from segexp.data.shapes import Shapes
-from segexp.datamodule import DataModule, Draw, EvaluationOrder, Item, LoaderOptions, TrainOrder, collate, to_float, verify
+from segexp.datamodule import DataModule, EvaluationOrder, Item, LoaderOptions, TrainOrder, collate, to_float
 from segexp.errors import ConfigError, DataError
+from segexp.functional.orders import Draw
+from segexp.samples import verify
 from segexp.types import ClassInfo, DataSpec, Targets
 from tests.test_task import SMALL
 

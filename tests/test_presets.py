@@ -51,7 +51,7 @@ def test_composition_refuses_a_slip_in_a_section_that_no_target_guards(tmp_path)
         caught.value.what
         == "experiment/mine.yaml sets run.thread, which nothing defines / experiment/mine.yaml sets sede, which nothing defines"
     )
-    assert caught.value.where == "experiment/mine.yaml"
+    assert caught.value.where == "experiment/mine.yaml:2 experiment/mine.yaml:3"
     assert caught.value.fix == "did you mean run.threads; did you mean seed"
 
 

@@ -50,7 +50,7 @@ def state(experiment):
 
 
 def test_scale_and_totals_by_hand():
-    assert totals({"b": 6.0, "a": 0.0}, "cpu") == {"a": 1.0, "b": 6.0}
+    assert totals({"b": 6.0, "a": 0.0}) == {"a": 1.0, "b": 6.0}
     parts = scale({"b": torch.tensor(3.0), "free": torch.tensor(2.0)}, {"b": 6.0}, 4)
     assert {k: float(v) for k, v in parts.items()} == {"b": 2.0, "free": 2.0}
 
@@ -221,7 +221,7 @@ def test_values_that_make_no_sense_are_config_errors(tmp_path, override, text):
 
 
 def test_wrong_links_name_the_options_that_fit(monkeypatch):
-    from segexp.build import _built_options
+    from segexp.check.options import built_options
     from segexp.types import ClassLogits
 
     config = small()
@@ -235,7 +235,7 @@ def test_wrong_links_name_the_options_that_fit(monkeypatch):
             pass
 
     with torch.device("meta"), pytest.raises(WiringError, match=r"fix: what fits here: loss=.*\|ce_dice\|.*cross_entropy\|.*ohem"):
-        chain(spec, **(parts | {"loss": Odd}), alternatives=_built_options)
+        chain(spec, **(parts | {"loss": Odd}), alternatives=built_options)
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])

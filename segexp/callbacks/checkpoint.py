@@ -17,8 +17,8 @@ from pytorch_lightning.trainer.states import TrainerFn
 from segexp.callbacks.evaluation import RunInfo
 from segexp.callbacks.position import Position, loop_states, position
 from segexp.errors import NonFiniteLossError
-from segexp.functional.tensors import load_plain
-from segexp.weights.checkpoints import name_of, settle, verify, write
+from segexp.functional import ranks
+from segexp.weights.checkpoints import name_of, read_checkpoint, settle, verify, write
 
 FORMAT = 1  # of what stands in a checkpoint below "run"
 
@@ -33,7 +33,7 @@ class PlainCheckpointIO(CheckpointIO):
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Verify and read a checkpoint; raises `WeightsError`."""
         verify(Path(path))
-        return load_plain(Path(path))
+        return read_checkpoint(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove a checkpoint and its record."""
@@ -44,8 +44,9 @@ class PlainCheckpointIO(CheckpointIO):
 class Checkpoint(Callback):
     """Save the whole state of a training at boundaries between optimizer steps.
 
-    That is after each validation, at the end, every so many steps or seconds, and when a stop was asked for. It comes
-    first among the callbacks, so that what the others do at the end of an epoch is done after going on, and once.
+    That is after each validation, at the end, every so many steps or seconds, and when a stop was asked for, of any rank:
+    at each boundary all agree. It comes first among the callbacks, so that what the others do at the end of an epoch is done
+    after going on, and once.
 
     Args:
         run: the run; greater is better for its monitored figure unless the name ends in `loss`.
@@ -59,6 +60,7 @@ class Checkpoint(Callback):
         self.every, self.seconds, self.keep = every_n_train_steps, every_seconds, max(2, keep)
         self.saved = (0, False)  # (step, pending) of the state on disk; at the start there is nothing to lose
         self.clock = time.monotonic()
+        self.late = self.asked = False  # is a save due by the clock, is a stop wanted? As all ranks agreed last
         self.going_on: Position | None = None
         self.figures: dict[str, torch.Tensor] = {}  # as they were logged last, before going on
 
@@ -89,49 +91,61 @@ class Checkpoint(Callback):
     # ------------------------------------------------------------------------------------------ boundaries
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        if batch_idx == 0:  # this boundary was seen at the end of the epoch before
-            self._leave_if_saved(trainer)
-        elif batch_idx % trainer.accumulate_grad_batches == 0:
-            due = pl_module.evaluated_at == trainer.global_step
-            if due or self._wanted(trainer):
-                self.save(trainer, pl_module, position(trainer, due=due))
-            self._leave_if_saved(trainer)
+        if batch_idx % trainer.accumulate_grad_batches:
+            return
+        self._agree()
+        due = pl_module.evaluated_at == trainer.global_step
+        if batch_idx and (due or self._wanted(trainer)):  # with the first batch the boundary was seen at the end of the epoch before
+            self.save(trainer, pl_module, position(trainer, due=due))
+        self._leave_if_saved(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self._agree()
         if trainer.state.fn == TrainerFn.FITTING and self._wanted(trainer):
             self.save(trainer, pl_module, position(trainer, due=True, pending=True))
             self._leave_if_saved(trainer)
 
-    def on_validation_batch_end(self, trainer: Trainer, pl_module: Any, *args: Any, **kwargs: Any) -> None:
-        if self._asked() and trainer.state.fn == TrainerFn.FITTING:
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *args: Any) -> None:
+        if batch_idx >= _common(trainer.val_dataloaders, trainer.limit_val_batches):  # not all ranks have this one
+            return
+        self._agree()
+        if self.asked and trainer.state.fn == TrainerFn.FITTING:
             for callback in _averaging(trainer):  # while validating, the averaged weights are in the model's place
                 callback.on_validation_epoch_end(trainer, pl_module)
             self.save(trainer, pl_module, position(trainer, due=True, pending=True))
         self._leave_if_saved(trainer)
 
-    def on_test_batch_end(self, trainer: Trainer, pl_module: Any, *args: Any, **kwargs: Any) -> None:
-        self._leave_if_saved(trainer)
+    def on_test_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *args: Any) -> None:
+        if batch_idx < _common(trainer.test_dataloaders, trainer.limit_test_batches):
+            self._agree()
+            self._leave_if_saved(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self._agree()
         due = pl_module.evaluated_at == trainer.global_step
         if due or self._wanted(trainer) or self._over(trainer):
             self.save(trainer, pl_module, position(trainer, due=due))
         self._leave_if_saved(trainer)
 
-    def _wanted(self, trainer: Trainer) -> bool:
+    def _agree(self) -> None:
+        """Learn what any rank wants at this boundary; all call it there."""
+        stop = self.run.stop
         late = self.seconds is not None and time.monotonic() - self.clock >= self.seconds
-        return late or self._asked() or bool(self.every and trainer.global_step % self.every == 0)
+        wanted = ranks.largest([int(late), stop.number if stop else 0])
+        self.late, self.asked = bool(wanted[0]), bool(wanted[1])
+        if stop and self.asked:
+            stop.ask(wanted[1])
+
+    def _wanted(self, trainer: Trainer) -> bool:
+        return self.late or self.asked or bool(self.every and trainer.global_step % self.every == 0)
 
     def _over(self, trainer: Trainer) -> bool:
         progress: Any = trainer.fit_loop.epoch_progress.current
         epochs = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= progress.processed
         return epochs or trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step
 
-    def _asked(self) -> bool:
-        return self.run.stop is not None and self.run.stop.signal is not None
-
     def _leave_if_saved(self, trainer: Trainer) -> None:
-        if self.run.stop and (self.saved[0] == trainer.global_step or trainer.state.fn != TrainerFn.FITTING):
+        if self.run.stop and self.asked and (self.saved[0] == trainer.global_step or trainer.state.fn != TrainerFn.FITTING):
             self.run.stop.check(f"step {trainer.global_step}, {self.run.folder}")
 
     # ------------------------------------------------------------------------------------------ saving
@@ -163,6 +177,12 @@ class Checkpoint(Callback):
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
+def _common(loader: Any, limit: float) -> int:
+    """So many batches of an evaluation have all ranks, where each takes so many of its own, or such a share of them."""
+    common = loader.batch_sampler.common
+    return int(common * limit) if isinstance(limit, float) else min(common, limit)
+
+
 def _averaging(trainer: Any) -> list[WeightAveraging]:
     return [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
 
@@ -181,6 +201,7 @@ def _synced_size(path: Path) -> int:
 
 def _require_finite(task: Any, at: Position) -> None:
     for name, value in task.model.state_dict().items():
+        value = value.to_local() if hasattr(value, "to_local") else value  # of a sharded weight what lies here, perhaps nothing
         if value.is_floating_point() and value.numel() and not all(map(math.isfinite, torch.aminmax(value))):  # 10 x isfinite's speed
             raise NonFiniteLossError(
                 f"the weight {name} isn't finite after step {at.step}; nothing is saved",

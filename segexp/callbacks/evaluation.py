@@ -23,6 +23,7 @@ class RunInfo:
         monitor: the figure that decides, e.g. `val/miou`.
         stop: who to ask whether the run should end; None where nobody asks.
         saved: told the step of each checkpoint.
+        planned: told how many steps the training is going to have.
         changed: keys in which the config differs from the one that the run began with.
     """
 
@@ -30,6 +31,7 @@ class RunInfo:
     monitor: str | None
     stop: Stop | None = None
     saved: Callable[[int], None] = lambda step: None
+    planned: Callable[[int], None] = lambda steps: None
     changed: tuple[str, ...] = ()
 
 

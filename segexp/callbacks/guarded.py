@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import warnings
 from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers.logger import Logger
+
+_open: list[Guarded] = []  # those that are still to be ended
 
 
 class Guarded(Logger):
@@ -23,6 +27,8 @@ class Guarded(Logger):
         self.inner: Any = None
         self.title = _title(make)
         self.inner = self._tried(make)
+        if hasattr(self.inner, "end"):
+            _open.append(self)
 
     @property
     def name(self) -> str | None:
@@ -48,6 +54,10 @@ class Guarded(Logger):
     def finalize(self, status: str) -> None:
         self._call("finalize", status)
 
+    def end(self) -> None:
+        """Bring a tracker that mirrors the run (`segexp.callbacks.mirror.Mirror`) to what the run's files say, and close it."""
+        self._call("end")
+
     def _call(self, method: str, *args: Any, **kwargs: Any) -> None:
         if self.inner is not None:
             self._tried(lambda: getattr(self.inner, method)(*args, **kwargs))
@@ -62,6 +72,24 @@ class Guarded(Logger):
             )
             print(f"warning: {self.title} failed and is left out; the run's own files have every figure", flush=True)
             return None
+
+
+def end_trackers(folder: Path | None = None) -> None:
+    """End the trackers of a run, after its last word is in `status.json`; at the exit of a process all that are left.
+
+    Args:
+        folder: of the run; all runs unless given.
+    """
+    for guarded in list(_open):
+        if folder is None or guarded.inner is None or guarded.inner.folder == Path(folder):
+            _open.remove(guarded)
+            guarded.end()
+
+
+def ends_first() -> None:
+    """At the exit, end trackers before what their libraries have registered until now closes them in its own way."""
+    atexit.unregister(end_trackers)
+    atexit.register(end_trackers)
 
 
 def _title(make: Any) -> str:

@@ -10,6 +10,7 @@ from torchvision.io import write_png
 from torchvision.transforms.v2 import functional as F
 
 from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
+from segexp.functional import ranks
 from segexp.functional.files import read_json, write_json
 from segexp.functional.quality import image_quality
 from segexp.task import Evaluated, Task
@@ -25,6 +26,7 @@ INDEX = "index.json"
 class Shot:
     """One evaluated image, kept until the end of the evaluation."""
 
+    place: int  # in the data set
     id: str
     image: Tensor  # uint8 [3,H,W]
     truth: Targets
@@ -63,17 +65,17 @@ class Panels(EvaluationCallback):
     def batch(self, split: str, task: Task, outputs: Evaluated, batch: Batch) -> None:
         self.data = task.data
         for i, record in enumerate(outputs.records):
-            self._consider(i, quality(record), outputs, batch)
+            self._consider(i, self.seen * ranks.world() + ranks.rank(), quality(record), outputs, batch)
             self.seen += 1
 
-    def _consider(self, i: int, score: float | None, outputs: Evaluated, batch: Batch) -> None:
-        """Keep image i of a batch if it is one of the first, the worst or the best so far."""
-        marks = {} if score is None else {"worst": (-score, -self.seen), "best": (score, -self.seen)}
+    def _consider(self, i: int, place: int, score: float | None, outputs: Evaluated, batch: Batch) -> None:
+        """Keep image i of a batch, in that place of the data set, if it is one of the first, the worst or the best so far."""
+        marks = {} if score is None else {"worst": (-score, -place), "best": (score, -place)}
         wanted = [name for name, mark in marks.items() if self._makes_it(name, mark)]
-        if not wanted and self.seen >= self.count:
+        if not wanted and place >= self.count:
             return
-        taken = shot(i, outputs, batch)
-        if self.seen < self.count:
+        taken = shot(i, place, outputs, batch)
+        if place < self.count:
             self.first.append(taken)
         for name in wanted:
             push = heapq.heappushpop if len(self.ranked[name]) == self.sizes[name] else heapq.heappush
@@ -85,9 +87,9 @@ class Panels(EvaluationCallback):
 
     def end(self, split: str) -> None:
         """Paint and write what was kept, and remove the pictures of the evaluation before."""
-        groups = {"first": self.first} | {name: _in_order(heap) for name, heap in self.ranked.items()}
+        groups = self._of_all()
         shots = {s.file: s for group in groups.values() for s in group}
-        if self.data is None:
+        if self.data is None or ranks.rank():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         index = read_json(self.folder / INDEX) if (self.folder / INDEX).exists() else {}
@@ -101,6 +103,14 @@ class Panels(EvaluationCallback):
         write_json(self.folder / INDEX, index | {split: mine})
         self.start("")
 
+    def _of_all(self) -> dict[str, list[Shot]]:
+        """The pictures of all ranks, on rank 0; each rank has kept enough of its own."""
+        parts = ranks.gathered((self.first, self.ranked))
+        found = {"first": sorted((s for first, _ in parts for s in first), key=lambda s: s.place)}
+        for name, size in self.sizes.items():
+            found[name] = _in_order([entry for _, ranked in parts for entry in ranked[name]])[:size]
+        return found
+
 
 def quality(record: dict[str, dict[str, Tensor]]) -> float | None:
     """How good the prediction of one image is, by the first of `segexp.functional.quality.JUDGES` that has its record."""
@@ -113,10 +123,10 @@ def _in_order(heap: list[tuple[float, int, Shot]]) -> list[Shot]:
     return [kept for *_, kept in sorted(heap, key=lambda entry: entry[:2], reverse=True)]
 
 
-def shot(i: int, outputs: Evaluated, batch: Batch) -> Shot:
+def shot(i: int, place: int, outputs: Evaluated, batch: Batch) -> Shot:
     """Image i of a batch at its original size, on the CPU."""
     height, width = batch.sizes[i]
     seen = visible(batch.images[i, :, :height, :width].cpu())
     image = F.resize(seen, list(batch.original_sizes[i]), antialias=True)
     truth, prediction = (map_tensors(x, Tensor.cpu) for x in (batch.truth[i], outputs.predictions[i]))
-    return Shot(batch.ids[i], image, truth, prediction)
+    return Shot(place, batch.ids[i], image, truth, prediction)

@@ -21,7 +21,7 @@ class Progress(Callback):
     """
 
     def __init__(self, run: RunInfo, *, every: float = 10.0) -> None:
-        self.monitor, self.every = run.monitor, every
+        self.monitor, self.every, self.planned = run.monitor, every, run.planned
         self.shown = 0.0
         self.bar: Any = None
 
@@ -31,7 +31,9 @@ class Progress(Callback):
         self.watch = next(callback.training for callback in callbacks if isinstance(callback, Speed))
         self.first = trainer.global_step  # of this process; more than 0 where a run goes on
         self.total = int(trainer.estimated_stepping_batches)
-        if sys.stdout.isatty():
+        if trainer.is_global_zero:
+            self.planned(self.total)
+        if trainer.is_global_zero and sys.stdout.isatty():
             self._open_bar()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from segexp.callbacks.evaluation import EvaluationCallback, RunInfo
+from segexp.functional import ranks
 from segexp.functional.files import write_atomic
 from segexp.task import Evaluated, Task
 from segexp.types import Batch
@@ -26,6 +27,9 @@ class PerImageRecords(EvaluationCallback):
             self.lines.append(json.dumps({"id": identifier, "split": split} | plain))
 
     def end(self, split: str) -> None:
+        parts, self.lines = ranks.gathered(self.lines), []
+        if not parts:
+            return
         before = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         others = [line for line in before if json.loads(line)["split"] != split]  # an interrupted run has them on the disk alone
-        write_atomic(self.path, "".join(f"{line}\n" for line in [*others, *self.lines]))
+        write_atomic(self.path, "".join(f"{line}\n" for line in [*others, *ranks.in_turn(parts)]))

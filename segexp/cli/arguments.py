@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segexp.errors import ConfigError
+from segexp.secrets import refuse_typed
 
 
 def split(arguments: Sequence[str], *, positional: int = 0, flags: Sequence[str] = (), usage: str) -> tuple[list[str], list[str], set[str]]:
@@ -20,7 +21,7 @@ def split(arguments: Sequence[str], *, positional: int = 0, flags: Sequence[str]
         (positional arguments, overrides, flags given).
 
     Raises:
-        ConfigError: an unknown flag, or too few or too many arguments.
+        ConfigError: an unknown flag, too few or too many arguments, or a secret among the overrides.
     """
     given = {a for a in arguments if a.startswith("-") and "=" not in a}
     unknown = sorted(given - set(flags))
@@ -32,6 +33,7 @@ def split(arguments: Sequence[str], *, positional: int = 0, flags: Sequence[str]
         extra = named[positional] if len(named) > positional else None
         what = f"{extra!r} is no override" if extra else f"{positional - len(named)} argument{'s' * (positional - len(named) > 1)} missing"
         raise ConfigError(what, where=usage, fix=f"{extra}=<value>, or leave it out" if extra else usage)
+    refuse_typed(overrides)  # before any of it is repeated in an error, or kept
     return named, overrides, given
 
 

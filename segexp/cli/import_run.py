@@ -109,18 +109,16 @@ def _write(
     record = {"step": 0, "files": {"metrics.jsonl": 0}}
     write(directory.checkpoints / f"{name_of(0)}.ckpt", {"state_dict": state}, record)
     point(directory.checkpoints, "last", name_of(0))
-    directory.finish(_result(config, experiment))
+    directory.finish(_result(config, experiment, directory))
 
 
-def _result(config: DictConfig, experiment: Experiment) -> dict[str, Any]:
+def _result(config: DictConfig, experiment: Experiment, directory: RunDirectory) -> dict[str, Any]:
     """What `result.json` has of a run that was never trained here: no figures."""
-    from segexp.config import resolve
-    from segexp.report.record import flatten
+    from segexp.report.record import read_run, settings
 
-    settings = {key: value for key, value in flatten(resolve(config)).items() if not key.startswith(("paths.", "logger."))}
     parameters = sum(p.numel() for p in experiment.task.model.parameters())
-    figures = {"val": {}, "monitor": config.monitor, "best": None, "curves": {}}
-    return figures | {"steps": 0, "seconds": 0.0, "speed": None, "parameters": parameters, "config": settings}
+    figures = {"val": {}, "monitor": config.monitor, "best": None, "curves": {}, "config": settings(read_run(directory.path).config)}
+    return figures | {"steps": 0, "seconds": 0.0, "speed": None, "parameters": parameters}
 
 
 def _tell(directory: RunDirectory, experiment: Experiment, report: Imported | None) -> None:

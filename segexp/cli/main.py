@@ -15,14 +15,20 @@ from segexp.errors import ConfigError, failed
 
 COMMANDS = {
     "train": "train and validate one run; -m sweeps over comma-separated values",
+    "check": "everything that can be known to be wrong before a run; -m for every job of a sweep",
     "evaluate": "measure a run at original resolution, also under other settings or on another split",
     "predict": "label pictures with a run's model",
     "import": "a checkpoint of torchvision, segmentation-models-pytorch or another port becomes a run",
     "bench": "images/s, latency and peak memory of a chain, on random images",
     "describe": "the composed chain: levels, channels, strides, parameters, MACs",
+    "blame": "which file and line, or which override, set each value of a config, and what it replaced",
     "list": "the config groups, or the options of one",
     "data": "check a data set, its figures and class weights, a contact sheet: data check|stats|browse|to-panoptic",
-    "report": "write a run's report.html again",
+    "runs": "the ledger: one row per run, the newest first",
+    "diff": "what differs between two runs: config, code, data, environment, figures",
+    "verify": "is what a run, a sweep or all outputs hold what was written?",
+    "reproduce": "make a run again from its manifest and compare the figures bit by bit; what has changed is named",
+    "report": "the page of a run, or of a sweep: which setting is better, and is that sure?",
 }
 MODULES = {"import": "import_run"}  # where the command's name can't be a module's
 

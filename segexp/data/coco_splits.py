@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -125,9 +124,6 @@ class PanopticFiles(CocoFiles):
         if hard := [fault for fault in faults if fault.kind not in LENIENT]:
             fix = "segexp data check lists all such segments; mend the JSON or the PNG"
             raise DataError(listed(hard), where=self._where(index, path), fix=fix)
-        for fault in faults:
-            if fault.kind == "segment-area":
-                warnings.warn(fault.what, stacklevel=4)
 
 
 def _empty() -> Record:

@@ -51,7 +51,7 @@ class LabelCsv:
     Args:
         root: the folder that the pictures' paths begin in.
         file: the table or tables, relative to `root`; `{split}` stands for the split.
-        image, label, split: the names of the columns.
+        image, label, part: the names of the columns; `part` says of a line which split it is in.
         classes: in the order of their ids; null = all that occur in `train`, sorted.
         several: can a picture show several classes? null = yes if a cell has more than one.
         channels: of a picture.
@@ -69,7 +69,7 @@ class LabelCsv:
         file: str = "{split}.csv",
         image: str = "image",
         label: str = "label",
-        split: str = "split",
+        part: str = "split",
         classes: Sequence[str] | None = None,
         several: bool | None = None,
         channels: int = 3,
@@ -79,7 +79,7 @@ class LabelCsv:
         check_keys(channels, val_fraction)
         if several not in (True, False, None):
             raise ConfigError("yes, no or null is wanted", where=f"data.several={several}", fix="data.several=true|false|null")
-        self.root, self.file, self.columns = Path(root), file, (image, label, split)
+        self.root, self.file, self.columns = Path(root), file, (image, label, part)
         self.given, self.several, self.channels = given_classes(classes), several, channels
         self.val_fraction, self.seed = val_fraction, seed
         self._found = _Found()

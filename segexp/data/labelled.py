@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from segexp.errors import DataError
-from segexp.functional.images import read_colors, read_image, read_labels
+from segexp.functional.images import is_turned, read_colors, read_image, read_labels
 from segexp.types import DataSpec
 
 Place = Callable[[str], tuple[Path, Path | None]]
@@ -76,11 +76,19 @@ class Files(ABC):
         for kind, value in self.labels(index, label_path, size).items():
             if kind in ("semantic", "segments", "masks"):
                 if tuple(value.shape[-2:]) != size:
-                    sizes = f"the image is {size}, its labels are {tuple(value.shape[-2:])}"
-                    raise DataError(sizes, where=f"{path} and {label_path}", fix="make the sizes equal")
+                    raise _sizes(path, label_path, size, tuple(value.shape[-2:]))
                 value = tv_tensors.Mask(value)
             sample[kind] = value
         return sample
+
+
+def _sizes(path: Path, label_path: Path | None, size: tuple[int, ...], labels: tuple[int, ...]) -> DataError:
+    """What is said of labels that don't fit their picture."""
+    what, fix = f"the image is {size}, its labels are {labels}", "make the sizes equal"
+    if labels == size[::-1] and is_turned(path):
+        what += ": EXIF turns the picture, and the labels fit it unturned"
+        fix = "turn the labels, too, or store the picture upright and without its EXIF orientation"
+    return DataError(what, where=f"{path} and {label_path}" if label_path else str(path), fix=fix)
 
 
 class LabelledFiles(Files):

@@ -80,6 +80,8 @@ def classes(scans: Sequence[Scan], data: DataSpec) -> Iterator[Finding]:
 
 def depths(scans: Sequence[Scan]) -> Iterator[Finding]:
     """Pictures whose channels have other bits than most."""
+    if not scans:  # none of the splits could be opened
+        return
     bits = np.concatenate([scan.rows["bits"][scan.rows["read"]] for scan in scans])
     values, counts = np.unique(bits, return_counts=True)
     usual = values[counts.argmax()] if len(values) else 8

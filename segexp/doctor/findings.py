@@ -61,7 +61,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "label-file": (ERROR, "restore the label file"),
     "label-sizes": (ERROR, "write all label files of a picture at its size"),
     "labels-disagree": (ERROR, "make all label files of a picture anew from one source"),
-    "segment-area": (WARNING, "correct the area: others' tools trust it (here the PNG counts)"),
+    "segment-area": (ERROR, "JSON and PNG aren't of one version, or the PNG was resized: write both anew, or leave `area` out"),
     "segment-box": (WARNING, "correct the box: others' tools trust it (here the PNG counts)"),
     "stuff-crowd": (WARNING, "iscrowd is for things: stuff has no objects to tell apart"),
     "stuff-twice": (WARNING, "merge them: a class of stuff is one segment of an image"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from segexp.doctor.findings import Finding
-from segexp.functional.bands import MAX_PIXELS
+from segexp.functional.bands import most_pixels
 from segexp.functional.images import LOSSY
 
 ORIENTATION = 274  # the EXIF tag
@@ -107,8 +107,8 @@ def _undecodable(path: Path, start: bytes) -> tuple[str, str]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            if width * height > MAX_PIXELS:
-                return "huge-picture", f"{width}x{height} pixels; the limit is {MAX_PIXELS}"
+            if width * height > most_pixels():
+                return "huge-picture", f"{width}x{height} pixels; the limit is {most_pixels()}"
             image.load()
     except UnidentifiedImageError:
         if start.startswith(MAGIC):

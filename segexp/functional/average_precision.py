@@ -46,8 +46,8 @@ def precision_and_recall(found: Objects, classes: int) -> tuple[np.ndarray, np.n
         float64 [IoUs,classes,areas,limits].
     """
     ranks = ranks_of(found, classes)
-    outside = np.stack([_outside(found.areas, *ends) for ends in AREAS.values()])  # [A,D]
-    excused = np.stack([_outside(found.object_areas, *ends) for ends in AREAS.values()]) | (found.objects[:, 1] == 1)  # [A,N]
+    outside = np.stack([out_of_range(found.areas, *ends) for ends in AREAS.values()])  # [A,D]
+    excused = np.stack([out_of_range(found.object_areas, *ends) for ends in AREAS.values()]) | (found.objects[:, 1] == 1)  # [A,N]
     wanted = np.stack([np.bincount(found.objects[~row, 0], minlength=classes) for row in excused])  # [A,K] objects to find
     order = np.lexsort((-found.scores, found.labels))  # by class, then by descending score, then as the data set has them
     place = np.empty_like(order)
@@ -189,5 +189,6 @@ def _starts(values: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.concatenate([np.ones(min(len(values), 1), dtype=bool), values[1:] != values[:-1]]))
 
 
-def _outside(areas: np.ndarray, least: float, most: float) -> np.ndarray:
+def out_of_range(areas: np.ndarray, least: float, most: float) -> np.ndarray:
+    """Which areas lie out of a range."""
     return (areas < least) | (areas > most)

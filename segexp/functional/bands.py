@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
 from segexp.errors import DataError
 
-MAX_PIXELS = 64_000_000  # refused from the header, before anything is allocated
+MAX_PIXELS = 64_000_000  # unless said otherwise
+_limit = [MAX_PIXELS]  # of this process
+
+
+def limit_pixels(most: int) -> None:
+    """Set how many pixels a picture may have in this process (`data.max_pixels`)."""
+    _limit[0] = most
+
+
+def most_pixels() -> int:
+    """How many pixels a picture may have in this process."""
+    return _limit[0]
 
 
 def check_size(width: int, height: int, path: Path) -> None:
-    """Refuse a picture of more than `MAX_PIXELS`."""
-    if width * height > MAX_PIXELS:
-        raise DataError(f"an image of {width}x{height} pixels (the limit is {MAX_PIXELS})", where=str(path), fix="tile it")
+    """Refuse a picture of more pixels than allowed: from its header, before anything is allocated."""
+    if width * height > _limit[0]:
+        fix = f"cut it into tiles, or data.max_pixels={width * height} if it is what it claims to be"
+        raise DataError(f"an image of {width}x{height} pixels (the limit is {_limit[0]})", where=str(path), fix=fix)
+
+
+def check_channels(found: int, wanted: int, path: Path) -> None:
+    """Refuse a picture of more channels than any way to read it takes, before they are decoded."""
+    if found > max(wanted, 3):  # three may be grey
+        raise other_channels(found, wanted, path)
+
+
+def other_channels(found: int, wanted: int, path: Path) -> DataError:
+    """What is said of a picture of other channels than wanted."""
+    fix = f"data.channels={found}, if the data set has this key, or convert the file"
+    return DataError(f"an image of {found} channels, {wanted} are wanted", where=str(path), fix=fix)
 
 
 def npy_bands(path: Path) -> np.ndarray:
@@ -27,7 +53,7 @@ def npy_bands(path: Path) -> np.ndarray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)  # refused by its header before it is read
     except FileNotFoundError:
         raise DataError("the file is missing", where=str(path), fix="restore it, or remove it from the list") from None
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, RecursionError, MemoryError, TokenError) as error:
         raise DataError(f"can't read the array ({error})", where=str(path), fix="write it anew by numpy.save") from None
     if array.ndim == 2:
         array = array[..., None]
@@ -37,11 +63,12 @@ def npy_bands(path: Path) -> np.ndarray:
     return _integers(np.moveaxis(array, -1, 0), path)
 
 
-def tiff_bands(path: Path) -> np.ndarray:
+def tiff_bands(path: Path, wanted: int) -> np.ndarray:
     """A TIFF of several bands or pages, uint8 or uint16, as uint8 or int32 [C,H,W], read by `tifffile`.
 
     Raises:
-        DataError: `tifffile` isn't installed or can't read the file, or it is of another kind of numbers or shape.
+        DataError: `tifffile` isn't installed or can't read the file, or it is of another kind of numbers or shape, or has more
+            channels than are wanted.
     """
     try:
         import tifffile
@@ -55,6 +82,7 @@ def tiff_bands(path: Path) -> np.ndarray:
             if "X" not in axes or len(shape) > 3:
                 raise DataError(f"a TIFF of shape {shape} ({axes})", where=str(path), fix="store [H,W,C] or one channel a page")
             check_size(shape[axes.index("X")], shape[axes.index("Y")], path)
+            check_channels(math.prod(size for size, axis in zip(shape, axes, strict=True) if axis not in "XY"), wanted, path)
             array = series.asarray()
     except DataError:
         raise

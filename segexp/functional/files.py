@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -62,10 +63,18 @@ def remove_orphans(folder: Path) -> None:
 
     Whoever calls it holds the folder, so that a process with the number of a dead one is the only doubt; its file stays.
     """
-    for path in folder.rglob("*.*"):
+    for path in list(folder.rglob("*.*")):
         match = _TEMPORARY.search(path.name)
         if match and (int(match[1]) == os.getpid() or not _alive(int(match[1]))):
-            path.unlink(missing_ok=True)
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; nothing where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _alive(pid: int) -> bool:
@@ -98,6 +107,8 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_bytes())
+    except RecursionError:
+        raise SegexpError("not valid JSON: nested too deeply", where=str(path), fix="restore the file, or delete it") from None
     except ValueError as error:  # bad JSON, or bytes that aren't UTF-8
         raise SegexpError(f"not valid JSON: {error}", where=str(path), fix="restore the file, or delete it") from error
 

@@ -14,17 +14,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageFile, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import EpsImagePlugin, Image, ImageFile, ImageOps, ImageSequence, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from segexp.errors import DataError
-from segexp.functional.bands import check_size, npy_bands, tiff_bands
+from segexp.functional.bands import check_channels, check_size, npy_bands, other_channels, tiff_bands
 
+EpsImagePlugin.gs_binary = False  # a picture is no program: Pillow would have Ghostscript run it
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked first and names the file
 LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"})  # some of them can be exact, and don't say so
 PLAIN = {"1": "L", "P": "RGB", "PA": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "RGBX": "RGB"}
 BITS_PER_SAMPLE = 258  # a tag of TIFF
+ORIENTATION = 274  # of EXIF
+QUARTERS = (5, 6, 7, 8)
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, OverflowError, ArithmeticError, zlib.error)  # Pillow's
 
@@ -46,7 +49,7 @@ def read_image(path: Path, channels: int = 3) -> Tensor:
     Raises:
         DataError: missing, empty, truncated, animated, too large, of other channels than asked for, or not an image.
     """
-    bands, alpha = _bands(path)
+    bands, alpha = _bands(path, channels)
     found = len(bands)
     if alpha and channels in (1, 3):
         bands = bands[:-1]
@@ -55,9 +58,16 @@ def read_image(path: Path, channels: int = 3) -> Tensor:
     elif len(bands) == 3 and channels == 1 and (bands == bands[:1]).all():
         bands = bands[:1]
     if len(bands) != channels:
-        fix = f"data.channels={found}, if the data set has this key, or convert the file"
-        raise DataError(f"an image of {found} channels, {channels} are wanted", where=str(path), fix=fix)
+        raise other_channels(found, channels, path)
     return torch.from_numpy(np.ascontiguousarray(bands))
+
+
+def is_turned(path: Path) -> bool:
+    """Does EXIF turn this picture by a quarter?"""
+    if path.suffix.lower() == ".npy" or _foreign(path):
+        return False
+    with _decoding(path, several=True) as image:
+        return image.getexif().get(ORIENTATION, 1) in QUARTERS
 
 
 def page_count(path: Path) -> int:
@@ -96,7 +106,11 @@ def read_labels(path: Path) -> Tensor:
         _check_exact(image, path)
         wide = image.mode.startswith("I")
         if image.mode not in ("L", "P", "1") and not wide:
-            raise DataError(f"labels are stored as colours ({image.mode})", where=str(path), fix="store class indices, one channel")
+            raise DataError(
+                f"labels are stored as colours ({image.mode})",
+                where=str(path),
+                fix="store class indices, one channel; data=folder reads colours: 'data.classes={road: [128,64,128], ...}'",
+            )
         array = np.asarray(image).astype(np.int32 if wide else np.uint8)
     if wide and array.min() < 0:
         raise DataError(f"a label of {array.min()}", where=str(path), fix="store labels as 0..65535")
@@ -138,16 +152,17 @@ def _only_channel(bands: np.ndarray, path: Path) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(bands[0]))
 
 
-def _bands(path: Path) -> tuple[np.ndarray, bool]:
+def _bands(path: Path, wanted: int) -> tuple[np.ndarray, bool]:
     """The channels of a file, uint8 or int32 [C,H,W], and whether the last is alpha."""
     if path.suffix.lower() == ".npy":
         return npy_bands(path), False
     if _foreign(path):
-        return tiff_bands(path), False
+        return tiff_bands(path, wanted), False
     with _decoding(path, several=True) as image:
         if _reduced(image):
             return _wide_colors(path), image.mode == "RGBA"
-        if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
+        if image.format == "TIFF" and (number := getattr(image, "n_frames", 1)) > 1:
+            check_channels(number, wanted, path)
             pages = [_page(page, path) for page in ImageSequence.Iterator(image)]
             if any(len(page) != 1 or page.shape != pages[0].shape for page in pages):
                 raise DataError("pages of several channels or sizes", where=str(path), fix="one channel a page, or one page")
@@ -157,6 +172,7 @@ def _bands(path: Path) -> tuple[np.ndarray, bool]:
 
 def _page(image: Image.Image, path: Path) -> np.ndarray:
     """One decoded picture as uint8 or int32 [C,H,W]."""
+    check_size(*image.size, path)  # a later page has its own
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "F":

@@ -79,16 +79,25 @@ class TrainOrder:
 
 
 class EvaluationOrder:
-    """Batch sampler: every sample once over all ranks, none repeated to fill a batch."""
+    """Batch sampler: every sample once over all ranks, none repeated to fill a batch.
+
+    A rank without samples has one empty batch: it takes part in what all ranks do.
+
+    Args:
+        length: samples in the split.
+        batch_size: of one rank.
+        rank, world: it takes every `world`-th sample from `rank` on.
+    """
 
     def __init__(self, length: int, batch_size: int, rank: int = 0, world: int = 1) -> None:
         self.indices, self.batch_size = range(rank, length, world), batch_size
+        self.common = -(-(length // world) // batch_size)  # batches that every rank has, with samples
 
     def __len__(self) -> int:
-        return -(-len(self.indices) // self.batch_size)
+        return max(1, -(-len(self.indices) // self.batch_size))
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        for start in range(0, len(self.indices), self.batch_size):
+        for start in range(0, max(1, len(self.indices)), self.batch_size):
             yield [Draw(0, index) for index in self.indices[start : start + self.batch_size]]
 
 

@@ -20,12 +20,25 @@ class Stop:
     """A wish to stop, made by a signal.
 
     The first signal is noted; a second one ends the process at once with exit code 75. Nothing is saved in a handler.
+    One that takes another's place knows of its signal, and hands its own on when it leaves. Where another rank was told of a
+    signal before this one, its own is still on its way, and is no second one.
     """
 
     def __init__(self) -> None:
         self.signal: str | None = None
+        self.awaited = False  # another rank's: that of this process may still come
         self.before: dict[int, Any] = {}
         self.pid = os.getpid()
+
+    @property
+    def number(self) -> int:
+        """The signal's number; 0 before one came."""
+        return int(signal.Signals[self.signal]) if self.signal else 0
+
+    def ask(self, number: int) -> None:
+        """Wish to stop as another rank does, because of its signal; the first one counts."""
+        if self.signal is None:
+            self.signal, self.awaited = signal.Signals(number).name, True
 
     def install(self) -> None:
         """Become the handler of the signals; again after somebody else has replaced it. Without effect outside the main thread."""
@@ -34,13 +47,20 @@ class Stop:
         for number in STOPPING:
             now = signal.getsignal(number)
             if now != self._note:
+                self.signal = self.signal or _noted(now)
                 self.before.setdefault(number, now)
                 signal.signal(number, self._note)
 
     def restore(self) -> None:
-        """Put the handlers back that were there before."""
+        """Put the handlers back that were there before; a signal that is still to come must not find one that ends the process."""
         while self.before:
             number, handler = self.before.popitem()
+            outer = getattr(handler, "__self__", None)
+            if isinstance(outer, Stop):
+                if outer.signal is None:
+                    outer.signal, outer.awaited = self.signal, self.awaited
+            elif self.awaited:
+                continue
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
     def check(self, where: str) -> None:
@@ -59,12 +79,21 @@ class Stop:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self.pid:  # a forked child that has set no handlers of its own yet
             return
+        if self.awaited:
+            self.awaited = False
+            return
         if self.signal is not None:
             for child in multiprocessing.active_children():
                 child.kill()
             os._exit(StoppedError.exit_code)
         self.signal = signal.Signals(number).name
         os.write(2, f"\n{self.signal}: stopping after this step (once more: at once)\n".encode())
+
+
+def _noted(handler: Any) -> str | None:
+    """The signal that was noted by a handler, if it is one of these."""
+    outer = getattr(handler, "__self__", None)
+    return outer.signal if isinstance(outer, Stop) else None
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
@@ -31,11 +32,36 @@ def load_plain(path: Path, *, mmap: bool = False) -> Any:
         WeightsError: missing, broken, or naming anything to call; nothing of it has been called then.
     """
     try:
-        with _alone, _nothing_added():
+        require_stored(path, path.stat().st_size)
+        with plain_only():
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # unpicklers, archives and headers fail in many ways
         what = f"not a checkpoint that can be read safely ({_reason(error)})"
         raise WeightsError(what, where=str(path), fix="fetch or write it again, as plain tensors") from None
+
+
+@contextmanager
+def plain_only() -> Iterator[None]:
+    """Where a library of torch reads tensors: nothing passes but what torch itself takes for safe."""
+    with _alone, _nothing_added():
+        yield
+
+
+def require_stored(file: Path | BinaryIO, size: int) -> None:
+    """Refuse an archive that would unpack to more than the file has: torch stores what it writes as it is.
+
+    Raises:
+        ValueError: it would.
+    """
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        packed = next((entry for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED), None)
+        total = sum(entry.file_size for entry in archive.infolist())
+    if packed is not None:
+        raise ValueError(f"{packed.filename} in it is compressed, which torch never does")
+    if total > size:
+        raise ValueError("it claims to hold more than the file has")
 
 
 @contextmanager

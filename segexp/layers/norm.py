@@ -11,15 +11,20 @@ log = logging.getLogger(__name__)
 
 
 class SingleValueNorm(nn.BatchNorm2d):
-    """BatchNorm that uses its running statistics where a batch has one value per channel (it has no variance)."""
+    """BatchNorm that uses its running statistics where a batch has one value per channel (it has no variance).
 
-    warned = False
+    Such batches are counted in `singles` since the start of the process; the log has the first, the 10th, the 100th, ...
+    """
+
+    singles = 0
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
-            if not self.warned:
-                self.warned = True
+            self.singles += 1
+            if self.singles == 1:
                 log.warning("a batch of one image: the BatchNorm of a pooled map uses its running statistics")
+            elif str(self.singles).rstrip("0") == "1":
+                log.info("%d batches of one image: the BatchNorm of a pooled map used its running statistics", self.singles)
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         return super().forward(x)
 

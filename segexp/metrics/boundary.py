@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from segexp.functional.bootstrap import Figure
 from segexp.functional.contours import band, band_width, check_ratio
+from segexp.functional.weighted import Record, column, named
 from segexp.types import DataSpec, Prediction, Targets
 
 LARGEST = 255  # of uint8
@@ -58,6 +62,12 @@ class BoundaryMetrics(Metric):
     def compute(self) -> dict[str, Tensor]:
         iou = self.intersection.double() / (self.predicted + self.labelled - self.intersection)  # 0 / 0 = NaN: absent
         return {"boundary_iou": iou.nanmean()} | {f"boundary_iou/{name}": value for name, value in zip(self.names, iou, strict=True)}
+
+    def weighted(self, figure: str, records: Sequence[Record]) -> Figure | None:
+        """The figure of this name, given how often each image counts; None if it is none of these."""
+        hit, predicted, labelled = (column(records, name) for name in ("intersection", "predicted", "labelled"))  # [N,K]
+        iou = {"boundary_iou": (hit, predicted + labelled - hit)}
+        return named(figure, iou, iou, self.names)
 
     def _counts(self, labels: Tensor) -> Tensor:
         return torch.bincount(labels.flatten(), minlength=len(self.names) + 1)[:-1]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from segexp.functional.bootstrap import Figure
+from segexp.functional.weighted import Record, column, named
 from segexp.types import DataSpec, Prediction, Targets
 
 FIVE = 5
@@ -66,3 +70,13 @@ class ClassificationMetrics(Metric):
             figures["top5"] = self.within_five / labelled.sum()
         figures["mean_acc"] = accuracy.nanmean()
         return figures | {f"acc/{name}": value for name, value in zip(self.names, accuracy, strict=True)}
+
+    def weighted(self, figure: str, records: Sequence[Record]) -> Figure | None:
+        """The figure of this name, given how often each image counts; None if it is none of these."""
+        truth, predicted, rank = (column(records, name).astype(int) for name in ("truth", "predicted", "rank"))  # [N]
+        labelled = (truth[:, None] == range(len(self.names))).astype(float)  # [N,K]
+        hit, images = labelled * (predicted == truth)[:, None], labelled.sum(1)
+        means = {"top1": (hit.sum(1), images), "mean_acc": (hit, labelled)}
+        if len(self.names) > FIVE:
+            means["top5"] = images * (rank < FIVE), images
+        return named(figure, means, {"acc": (hit, labelled)}, self.names)

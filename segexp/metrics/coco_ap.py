@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from segexp.functional.average_precision import AREAS, IOUS, LIMITS, Objects, joined, mean, precision_and_recall
+from segexp.functional.bootstrap import Figure
+from segexp.functional.weighted import Record as Plain
+from segexp.functional.weighted_precision import average_precision, wanted
 from segexp.types import DataSpec, Prediction, Targets
 
 Record = dict[str, Tensor]
@@ -38,6 +42,7 @@ class AveragePrecision(Metric):
     full_state_update = False
     higher_is_better = True
     prefix = ""  # of the figures' names
+    resamples = 1000  # at most, behind an interval: each goes through the ranking anew
     images: list[Tensor]
 
     def __init__(self, data: DataSpec) -> None:
@@ -73,6 +78,11 @@ class AveragePrecision(Metric):
         figures |= {f"{p}mar_{name}": mean(recall[:, :, a, -1]) for a, name in enumerate(sizes, 1)}
         figures |= {f"{p}map/{name}": mean(precision[:, :, k, 0]) for k, name in enumerate(self.names)}
         return {name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in figures.items()}
+
+    def weighted(self, figure: str, records: Sequence[Plain]) -> Figure | None:
+        """The figure of this name, given how often each image counts; None if it is none of these."""
+        which = wanted(figure.removeprefix(self.prefix), self.names) if figure.startswith(self.prefix) else None
+        return average_precision(records, which, len(self.names)) if which else None
 
     def _start(self) -> None:
         """Each list begins with a tensor of no rows: a rank without images has something to gather."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from segexp.functional.bootstrap import Figure
+from segexp.functional.weighted import Record, column, pooled, ranked
 from segexp.types import DataSpec, Prediction, Targets
 
 THRESHOLD = 0.5  # from which a class counts as shown
@@ -57,6 +61,18 @@ class MultiLabelMetrics(Metric):
         f1 = 2 * (said & shown).sum(0).double() / (said.sum(0) + shown.sum(0))  # 0 / 0 = NaN: neither shown nor predicted
         figures = {"label_map": found.nanmean(), "label_f1": f1.nanmean()}
         return figures | {f"label_map/{name}": value for name, value in zip(self.names, found, strict=True)}
+
+    def weighted(self, figure: str, records: Sequence[Record]) -> Figure | None:
+        """The figure of this name, given how often each image counts; None if it is none of these."""
+        scores, shown = column(records, "scores"), column(records, "shown") > 0  # [N,K]
+        if figure == "label_f1":
+            said = scores >= THRESHOLD
+            return pooled(2.0 * (said & shown), said.astype(float) + shown)
+        kind, _, name = figure.partition("/")
+        if kind != "label_map" or name not in ("", *self.names):
+            return None
+        classes = [self.names.index(name)] if name else slice(None)
+        return ranked(scores[:, classes], shown[:, classes])
 
     def _start(self) -> None:
         """Each list begins with a tensor of no rows: a rank without images has something to gather."""

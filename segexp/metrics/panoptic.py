@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from segexp.functional.bootstrap import Figure
 from segexp.functional.contours import band, band_width, check_ratio
 from segexp.functional.panoptic import Segments, panoptic_statistics
+from segexp.functional.weighted import Record, column, named
 from segexp.types import DataSpec, Prediction, Targets
 
 
@@ -74,6 +77,20 @@ class PanopticMetrics(Metric):
         for suffix, classes in (("", range(len(self.names))), ("_things", self.things), ("_stuff", self.stuff)):
             figures |= {f"{self.prefix}{name}{suffix}": _mean(values, classes) for name, values in quality.items()}
         return figures | {f"{self.prefix}pq/{name}": value for name, value in zip(self.names, quality["pq"], strict=True)}
+
+    def weighted(self, figure: str, records: Sequence[Record]) -> Figure | None:
+        """The figure of this name, given how often each image counts; None if it is none of these."""
+        found = [np.reshape(record["matches"], (-1, 3)) for record in records]
+        matched, iou = np.zeros((2, len(records), len(self.names)))  # [N,K]
+        for n, matches in enumerate(found):
+            np.add.at(matched[n], matches[:, 0].astype(int), 1)
+            np.add.at(iou[n], matches[:, 0].astype(int), matches[:, 1] / matches[:, 2])
+        segments = matched + (column(records, "wrong") + column(records, "missed")) / 2
+        quality = {"pq": (iou, segments), "sq": (iou, matched, segments), "rq": (matched, segments)}
+        means = {}
+        for suffix, classes in (("", range(len(self.names))), ("_things", self.things), ("_stuff", self.stuff)):
+            means |= {f"{self.prefix}{name}{suffix}": tuple(x[:, list(classes)] for x in parts) for name, parts in quality.items()}
+        return named(figure, means, {f"{self.prefix}pq": quality["pq"]}, self.names)
 
 
 def _band(part: Segments, distance: int) -> Tensor:

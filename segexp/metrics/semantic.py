@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from segexp.functional.bootstrap import Figure
 from segexp.functional.confusion import confusion_matrix
+from segexp.functional.weighted import Record, column, named
 from segexp.types import DataSpec, Prediction, Targets
 
 
@@ -60,3 +64,11 @@ class SemanticMetrics(Metric):
             "mean_acc": (hit / labelled).nanmean(),
         }
         return figures | {f"iou/{name}": value for name, value in zip(self.names, iou, strict=True)}
+
+    def weighted(self, figure: str, records: Sequence[Record]) -> Figure | None:
+        """The figure of this name, given how often each image counts; None if it is none of these."""
+        hit, predicted, labelled = (column(records, name) for name in ("intersection", "predicted", "labelled"))  # [N,K]
+        iou = hit, predicted + labelled - hit
+        means = {"miou": iou, "dice": (2 * hit, predicted + labelled), "mean_acc": (hit, labelled)}
+        means["pixel_acc"] = hit.sum(1), labelled.sum(1)
+        return named(figure, means, {"iou": iou}, self.names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -11,6 +12,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from segexp.errors import ConfigError
+from segexp.functional.bootstrap import Figure
+from segexp.functional.weighted import Record, column, named, total
 from segexp.types import DataSpec, Prediction, Targets
 
 
@@ -71,6 +74,15 @@ class SurfaceMetrics(Metric):
             figures |= {kind: means.nanmean()} | {f"{kind}/{name}": value for name, value in zip(self.names, means, strict=True)}
         missing = {f"surface_missing/{name}": count for name, count in zip(self.names, self.missing, strict=True)}
         return figures | {"surface_missing": self.missing.sum()} | missing
+
+    def weighted(self, figure: str, records: Sequence[Record]) -> Figure | None:
+        """The figure of this name, given how often each image counts; None if it is none of these."""
+        hd95, assd, both, missing = (column(records, name) for name in ("hd95", "assd", "both", "missing"))  # [N,K]
+        kind, _, name = figure.partition("/")
+        if kind == "surface_missing" and name in ("", *self.names):
+            return total(missing[:, self.names.index(name)] if name else missing.sum(1))
+        means = {"hd95": (hd95, both), "assd": (assd, both)}
+        return named(figure, means, means, self.names)
 
     def _classes(self, labels: Tensor) -> Tensor:
         values = labels.unique().long()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch.optim import SGD, AdamW, Optimizer
@@ -60,7 +59,7 @@ def adamw(
     *,
     lr: float,
     weight_decay: float = 0.01,
-    betas: Sequence[float] = (0.9, 0.999),
+    betas: tuple[float, float] = (0.9, 0.999),
     backbone_factor: float = 1.0,
     layer_decay: float = 1.0,
     head_factor: float = 1.0,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segexp.errors import ConfigError
 from segexp.functional.files import write_atomic
@@ -14,6 +15,10 @@ from segexp.report.confusion import confusions
 from segexp.report.objects import object_figures
 from segexp.report.pictures import galleries
 from segexp.report.record import RunRecord, flatten, read_run, section
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 MAX_TEXT = 600  # characters of one value in a table; a patch can be long
 
@@ -40,31 +45,47 @@ def write_report(run: Path) -> Path:
 
 def render(record: RunRecord) -> str:
     """The page as text; a pure function of the record and the pictures it names."""
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            title=record.path.resolve().name,
+            folder=record.path.resolve().parent.name,
+            state=str(record.status.get("state", "unknown")),
+            error=section(record.status.get("error")),
+            facts=figures.facts(record),
+            command=command(record),
+            tiles=figures.tiles(record),
+            charts=curves(record.series, figures.monitor(record)),
+            windows=WINDOWS,
+            table=figures.class_table(record),
+            objects=object_figures(record),
+            confusions=confusions(record),
+            galleries=galleries(record),
+            config=grouped(record.config),
+            environment=grouped(environment_leaves(record)),
+            traceback=record.traceback[-20_000:],
+            notes=record.notes,
+        )
+    )
+
+
+def environment() -> Environment:
+    """The templates of the pages, with what they call."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    found = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["figure"] = figures.figure
-    return environment.get_template("page.html.j2").render(
-        title=record.path.resolve().name,
-        folder=record.path.resolve().parent.name,
-        state=str(record.status.get("state", "unknown")),
-        error=section(record.status.get("error")),
-        facts=figures.facts(record),
-        command=command(record),
-        tiles=figures.tiles(record),
-        charts=curves(record.series, figures.monitor(record)),
-        windows=WINDOWS,
-        table=figures.class_table(record),
-        objects=object_figures(record),
-        confusions=confusions(record),
-        galleries=galleries(record),
-        config=grouped(record.config),
-        environment=grouped(environment_leaves(record)),
-        traceback=record.traceback[-20_000:],
-        notes=record.notes,
-    )
+    found.filters |= {"figure": figures.figure, "coded": coded}
+    return found
+
+
+def coded(text: str) -> Markup:
+    """Plain text as HTML in which what stands between backticks is code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
 def command(record: RunRecord) -> str:

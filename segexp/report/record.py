@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from segexp.functional.references import follow
+
 Series = dict[str, list[tuple[float, float]]]  # name -> (step, value), steps ascending
-REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.\-]*)\}")
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,11 @@ def read_run(run: Path) -> RunRecord:
         traceback=_text(run / "traceback.txt").strip(),
         notes=tuple(notes),
     )
+
+
+def settings(leaves: dict[str, Any]) -> dict[str, Any]:
+    """The leaves of a config that `result.json` keeps: neither where things are nor who is told."""
+    return {key: value for key, value in leaves.items() if not key.startswith(("paths.", "logger."))}
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -173,14 +178,4 @@ def _config(path: Path, notes: list[str]) -> dict[str, Any]:
     except Exception as error:  # yaml and omegaconf raise many kinds
         notes.append(f"{path.name} can't be read: {str(error).splitlines()[0]}")
         return {}
-    return {key: _follow(value, leaves) for key, value in leaves.items()}
-
-
-def _follow(value: Any, leaves: dict[str, Any], depth: int = 8) -> Any:
-    """Replace `${a.b}` by the leaf a.b; unknown keys and resolvers such as `${oc.env:X}` stay."""
-    if not isinstance(value, str) or depth == 0:
-        return value
-    whole = REFERENCE.fullmatch(value)
-    if whole:
-        return _follow(leaves[whole[1]], leaves, depth - 1) if whole[1] in leaves else value
-    return REFERENCE.sub(lambda m: str(_follow(leaves.get(m[1], m[0]), leaves, depth - 1)), value)
+    return {key: follow(value, leaves) for key, value in leaves.items()}

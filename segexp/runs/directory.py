@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from segexp.allow import command
 from segexp.errors import ConfigError, SegexpError
 from segexp.functional.files import read_json, sync_folder, write_atomic, write_json
 from segexp.runs.identity import DIGITS, identity, slug
+from segexp.secrets import redacted
 
 STATES = ("pending", "running", "done", "failed", "killed", "preempted", "pruned")
 
@@ -46,7 +48,7 @@ class RunDirectory:
             ConfigError: the config's `name` can't be a folder, or it has no identity.
         """
         name = str(OmegaConf.select(config, "name") or "default")
-        if name.startswith(".") or "/" in name or not name.isprintable():
+        if name.startswith(".") or "/" in name or not name.isprintable() or redacted(name) != name:
             raise ConfigError(
                 "the name of an experiment must be a plain folder name", where=f"name={name}", fix="name=<letters and digits>"
             )
@@ -131,7 +133,7 @@ class RunDirectory:
         """
         nothing = {"state": "pending", "attempt": 1, "step": 0, "error": None, "failures": 0}
         try:
-            return nothing | read_json(self.status)
+            return _sound(nothing | read_json(self.status), self.status)
         except (FileNotFoundError, NotADirectoryError):
             state = "running" if self.manifest.exists() else "pending"
             return nothing | {"state": state, "attempt": self._last_put_away() + 1}
@@ -148,17 +150,22 @@ class RunDirectory:
         """Change the status; what isn't given stays."""
         if state is not None and state not in STATES:
             raise ValueError(f"{state!r} is none of the states {', '.join(STATES)}")
-        given = {"state": state, "step": step, "error": None if error is None else dict(error)}
+        given = {"state": state, "step": step, "error": None if error is None else _told(error)}
         write_json(self.status, self.read_status() | {key: value for key, value in given.items() if value is not None})
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write the final figures, then say that the run is done."""
+        """Write the final figures, then say that the run is done; or pruned, where they say so."""
         write_json(self.result_file, result)
-        write_json(self.status, self.read_status() | {"state": "done", "error": None})
+        self.ended(result)
+
+    def ended(self, result: Mapping[str, Any]) -> None:
+        """Say what the final figures mean for the run."""
+        state = "done" if result.get("pruned") is None else "pruned"
+        write_json(self.status, self.read_status() | {"state": state, "error": None})
 
     def fail(self, error: BaseException, traceback_text: str) -> None:
         """Keep the traceback, then say that the attempt failed, and of what."""
-        write_atomic(self.traceback, traceback_text)
+        write_atomic(self.traceback, redacted(traceback_text))
         self._count_failure("failed", _record(error))
 
     def died(self, what: str, fix: str = "the same command goes on from its last checkpoint") -> None:
@@ -168,7 +175,7 @@ class RunDirectory:
 
     def _count_failure(self, state: str, error: Mapping[str, str]) -> None:
         now = self.read_status()
-        write_json(self.status, now | {"state": state, "error": dict(error), "failures": now["failures"] + 1})
+        write_json(self.status, now | {"state": state, "error": _told(error), "failures": now["failures"] + 1})
 
     # ------------------------------------------------------------------------------------------ attempts
 
@@ -217,7 +224,8 @@ class RunDirectory:
         return self._go_on(config, overrides, now | {"attempt": now["attempt"] + 1}, step)
 
     def resume(self, config: DictConfig, overrides: Sequence[str], step: int) -> int:
-        """Go on with an attempt that was interrupted; returns its number."""
+        """Go on with an attempt that was interrupted, or pruned; returns its number."""
+        self.result_file.unlink(missing_ok=True)  # of one that was pruned: it isn't the end any more
         return self._go_on(config, overrides, self.read_status(), step)
 
     def _go_on(self, config: DictConfig, overrides: Sequence[str], status: Mapping[str, Any], step: int) -> int:
@@ -264,6 +272,32 @@ class RunDirectory:
     def _last_put_away(self) -> int:
         found = self.attempts.iterdir() if self.attempts.is_dir() else ()
         return max((int(entry.name) for entry in found if entry.name.isdecimal()), default=0)
+
+
+def typed(line: str) -> list[str]:
+    """The overrides of a command such as `overrides.txt` holds; none where it can't be read."""
+    try:
+        words = shlex.split(line)[2:]
+    except ValueError:
+        return []
+    return [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
+
+
+def _sound(status: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A status as this project writes it: `attempt` names a folder, so that it must be a number and nothing else.
+
+    Raises:
+        SegexpError: it isn't.
+    """
+    numbers = all(type(status[name]) is int and status[name] >= 0 for name in ("attempt", "step", "failures"))
+    if not (numbers and status["state"] in STATES and isinstance(status["error"], dict | None)):
+        raise SegexpError("not a run's status", where=str(path), fix="restore the file, or delete it: the run goes on")
+    return status
+
+
+def _told(error: Mapping[str, str]) -> dict[str, str]:
+    """The record of an error as it is kept: what libraries say may hold a secret."""
+    return {key: redacted(str(value)) for key, value in error.items()}
 
 
 def _record(error: BaseException) -> dict[str, str]:

@@ -11,11 +11,13 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from segexp.errors import ConfigError, DataError
+from segexp.ledger.data_files import changes_since
 from segexp.runs.identity import counted_leaves
 from segexp.runs.manifest import git_state, source_folder, versions
 
 # Of what is recorded, the versions that can't change a result.
-_BYSTANDERS = frozenset({"rich", "matplotlib", "jinja2", "wandb", "tensorboard", "optuna", "submitit", "safetensors"})
+_SHOWING = ("rich", "matplotlib", "jinja2", "plotly", "wandb", "tensorboard", "mlflow-skinny")
+_BYSTANDERS = frozenset({*_SHOWING, "optuna", "submitit", "safetensors"})
 
 Changes = dict[str, tuple[Any, Any]]  # key -> (then, now)
 
@@ -89,19 +91,29 @@ def refuse_other_versions(manifest: Mapping[str, Any], *, allow: bool, where: Pa
     return changes
 
 
-def refuse_other_data(manifest: Mapping[str, Any], fingerprint: str, allowed: Sequence[str], where: str) -> Changes:
+def refuse_other_data(run: Path, manifest: Mapping[str, Any], config: DictConfig, allowed: Sequence[str]) -> Changes:
     """Refuse to go on with other data than the run began with, unless it is allowed; returns what differs.
 
+    Contents count where the run has a table of its files, and in any case their names, sizes and splits.
+
     Raises:
-        DataError: gives both fingerprints.
+        DataError: names the first file that differs; else gives both fingerprints.
     """
     then = manifest.get("data")
-    if not then or then == fingerprint:
+    if not then:
         return {}
+    from segexp.build import open_dataset  # takes torch
+
+    dataset = open_dataset(config)
+    now, told = dataset.fingerprint(), changes_since(run, dataset, config.data.get("root"), Path(config.paths.outputs)).told()
+    if then == now and not told:
+        return {}
+    more = f" (the first of {len(told)})" if len(told) > 1 else ""
+    said = f"{told[0]}{more}" if told else f"fingerprint {now[:12]}, then {then[:12]}"
     if "data" not in allowed:
-        what = f"the data aren't those that the run began with: fingerprint {fingerprint[:12]}, then {then[:12]}"
-        raise DataError(what, where=where, fix="restore the files, start anew (run.again=true), or resume.override=[data]")
-    return {"data": (then[:12], fingerprint[:12])}
+        what = f"the data aren't those that the run began with: {said}"
+        raise DataError(what, where=str(run), fix="restore the files, start anew (run.again=true), or resume.override=[data]")
+    return {"data": (then[:12], now[:12] if now != then else said)}
 
 
 def other_threads(manifest: Mapping[str, Any], threads: int) -> str | None:
@@ -110,3 +122,9 @@ def other_threads(manifest: Mapping[str, Any], threads: int) -> str | None:
     if then in (None, threads):
         return None
     return f"the run began with {then} threads of torch, and now has {threads}: sums differ in their last bits"
+
+
+def other_ranks(manifest: Mapping[str, Any], ranks: int) -> str | None:
+    """What is said of another number of ranks than the run had; None where it is the same."""
+    then = manifest.get("ranks") or 1
+    return None if then == ranks else f"the run began with {then} ranks, and now has {ranks}: sums differ in their last bits"

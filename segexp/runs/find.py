@@ -1,15 +1,19 @@
-"""Finding the directory of a run that a user named."""
+"""Finding runs: the directory of one that a user named, or all of a folder."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from segexp.errors import ConfigError
+from segexp.errors import ConfigError, SegexpError
+from segexp.functional.files import read_json
 from segexp.runs.directory import RUN, RunDirectory
 from segexp.runs.identity import DIGITS
+
+SWEEP = "sweep.json"
 
 
 def find(run: str, outputs: Path) -> RunDirectory:
@@ -24,7 +28,7 @@ def find(run: str, outputs: Path) -> RunDirectory:
     """
     if Path(run).is_dir():
         return _checked(Path(run))
-    folders = _run_folders(Path(outputs))
+    folders = run_folders(Path(outputs)) if Path(outputs).is_dir() else []
     found = [folder for folder in folders if run in (folder.name, folder.name[-DIGITS:])]
     if not found and re.fullmatch(rf"[0-9a-f]{{4,{DIGITS - 1}}}", run):
         found = [folder for folder in folders if folder.name[-DIGITS:].startswith(run)]
@@ -40,10 +44,49 @@ def find(run: str, outputs: Path) -> RunDirectory:
     )
 
 
-def _run_folders(outputs: Path) -> list[Path]:
-    if not outputs.is_dir():
+def run_folders(folder: Path) -> list[Path]:
+    """The runs of an outputs folder, an experiment's, a sweep's, or the one that the folder is, by name.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise ConfigError(
+            "there is no such folder", where=str(folder), fix="give outputs, an experiment, a sweep, or paths.outputs=<folder>"
+        )
+    if (folder / SWEEP).is_file():
+        return _of_sweep(folder)
+    if _is_run(folder):
+        return [folder]
+    found: list[Path] = []
+    for entry in _folders(folder):
+        inner = Path(entry.path)
+        if RUN.fullmatch(entry.name):
+            found += [inner] if _is_run(inner) else []
+        else:
+            found += [path for deep in _folders(inner) if RUN.fullmatch(deep.name) and _is_run(path := Path(deep.path))]
+    return found
+
+
+def _folders(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry for entry in entries if entry.is_dir()), key=lambda entry: entry.name)
+    except OSError:  # not ours to read
         return []
-    return sorted(f for name in outputs.iterdir() if name.is_dir() for f in name.iterdir() if RUN.fullmatch(f.name) and f.is_dir())
+
+
+def _is_run(folder: Path) -> bool:
+    return bool(RUN.fullmatch(folder.name)) and any((folder / name).exists() for name in ("status.json", "manifest.json", "config.yaml"))
+
+
+def _of_sweep(folder: Path) -> list[Path]:
+    try:
+        places = [job["path"] for job in read_json(folder / SWEEP)["jobs"] if job["path"] and isinstance(job["path"], str)]
+    except (SegexpError, KeyError, TypeError):  # `verify` tells of it
+        return []
+    paths = dict.fromkeys(Path(os.path.normpath(folder / place)) for place in places)
+    return [path for path in paths if path.is_dir()]
 
 
 def _near(run: str, folders: Sequence[Path]) -> list[Path]:

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from segexp.config import conf_dir
 from segexp.errors import ConfigError
+from segexp.ranks.layout import ranks_of
 
 ID_VERSION = 1  # of the rule; recorded in the manifest, and raised only if the rule itself must change
 DIGITS = 12
@@ -121,11 +122,14 @@ def _counted(config: DictConfig, rules: Rules) -> Any:
     _register_symbols()
     copy = OmegaConf.create(_symbolic(OmegaConf.to_container(config, resolve=False), "", rules.drop))
     try:
-        plain = OmegaConf.to_container(copy, resolve=True)
+        plain: Any = OmegaConf.to_container(copy, resolve=True)
     except OmegaConfBaseException as error:
         what = "a run's identity can't depend on the clock" if _CLOCK in str(error) else str(error).splitlines()[0]
         fix = "use ${now:...} only within paths, logger or hydra" if _CLOCK in str(error) else "correct the interpolation"
         raise ConfigError(what, where=error.full_key or "", fix=fix) from error
+    loader = (plain.get("data") or {}).get("loader")
+    if isinstance(loader, dict) and isinstance(loader.get("batch_size"), int):
+        loader["batch_size"] *= math.prod(ranks_of(config))  # what a step sees counts, not on how many ranks it is
     counted = _pruned(plain, "", rules)
     return {} if counted is _ABSENT else counted
 

@@ -21,19 +21,20 @@ from omegaconf import DictConfig, OmegaConf
 from segexp.allow import command
 from segexp.functional.files import read_json, write_json
 from segexp.runs.identity import ID_VERSION
+from segexp.secrets import redacted, redacted_patch
 
 # What segexp is built on, and what it uses where it is installed.
 DISTRIBUTIONS = (
     *("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "segmentation-models-pytorch", "timm"),
-    *("wandb", "numpy", "pillow", "safetensors", "scipy", "rich", "matplotlib", "jinja2", "pyyaml"),
-    *("tensorboard", "optuna", "submitit", "faster-coco-eval", "monai", "albumentations", "litdata", "triton"),
+    *("wandb", "numpy", "pillow", "safetensors", "scipy", "rich", "matplotlib", "jinja2", "plotly", "pyyaml"),
+    *("tensorboard", "mlflow-skinny", "optuna", "submitit", "faster-coco-eval", "monai", "albumentations", "litdata", "triton"),
 )
 PLUGINS = "segexp.conf"  # the entry-point group by which packages add configs
 
 MAX_PATCH = 2**20  # bytes
 _GIT_SECONDS = 10
 _REDIRECTS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")  # set within hooks; they'd name another checkout
-_PATCH = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD")
+_PATCH = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "HEAD")
 
 
 def manifest(config: DictConfig, run_id: str, overrides: Sequence[str], *, threads: int | None = None) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def manifest(config: DictConfig, run_id: str, overrides: Sequence[str], *, threa
     return {
         "id": run_id,
         "id_version": ID_VERSION,
-        "command": command(overrides),
+        "command": redacted(command(overrides)),
         "started": now(),
         "seed": OmegaConf.select(config, "seed"),
         "threads": threads,
@@ -90,7 +91,7 @@ def _version(name: str) -> str | None:
 
 
 def hardware() -> dict[str, Any]:
-    """The machine: system, processor, cores (those that this process may use, and all), memory in bytes."""
+    """The machine: system, processor, cores (those that this process may use, and all), memory in bytes, NVIDIA's GPUs."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "platform": platform.platform(),
@@ -98,6 +99,7 @@ def hardware() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "usable_cpus": usable,
         "memory": _memory(),
+        "gpus": _gpus(),
     }
 
 
@@ -117,6 +119,12 @@ def _memory() -> int | None:
         return None
 
 
+def _gpus() -> list[str]:
+    """The models, as NVIDIA's driver tells them; torch isn't asked, because that would import it."""
+    told = [path.read_text(errors="replace") for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))]
+    return [line.partition(":")[2].strip() for text in told for line in text.splitlines() if line.startswith("Model:")]
+
+
 # ------------------------------------------------------------------------------------------------ code
 
 
@@ -130,22 +138,22 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     """The commit that is checked out in a folder, and what differs from it, new files included.
 
     Returns:
-        `{"commit", "patch", "patch_cut"}`; the patch is cut at `MAX_PATCH` bytes, and None if git took too long for it.
+        `{"commit", "patch", "patch_cut"}`; the patch is cut at `MAX_PATCH` bytes, without secrets, and None if git took too long for it.
         None where there is no git, no checkout or no commit.
     """
-    commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    commit = git(folder, "rev-parse", "--verify", "HEAD")
     if commit is None:
         return None
     patch = _patch(folder)
     cut = patch is not None and len(patch) > MAX_PATCH
-    text = None if patch is None else patch[:MAX_PATCH].decode(errors="replace")
+    text = None if patch is None else redacted_patch(patch[:MAX_PATCH].decode(errors="replace"))
     return {"commit": commit.decode().strip(), "patch": text, "patch_cut": cut}
 
 
 def _patch(folder: Path) -> bytes | None:
     """Changes against the commit; new files are announced in a copy of the index, so that the checkout stays as it is."""
-    where = _git(folder, "rev-parse", "--git-path", "index")
-    top = _git(folder, "rev-parse", "--show-toplevel")
+    where = git(folder, "rev-parse", "--git-path", "index")
+    top = git(folder, "rev-parse", "--show-toplevel")
     if where is None or top is None:
         return None
     root, index = Path(os.fsdecode(top.rstrip(b"\n"))), folder / os.fsdecode(where.rstrip(b"\n"))
@@ -153,12 +161,12 @@ def _patch(folder: Path) -> bytes | None:
         copy = Path(scratch) / "index"
         if index.is_file():
             shutil.copyfile(index, copy)
-        if _git(root, "add", "--intent-to-add", ".", index=copy) is None:
-            return _git(folder, *_PATCH)
-        return _git(root, *_PATCH, index=copy)
+        if git(root, "add", "--intent-to-add", ".", index=copy) is None:
+            return git(folder, *_PATCH)
+        return git(root, *_PATCH, index=copy)
 
 
-def _git(folder: Path, *arguments: str, index: Path | None = None) -> bytes | None:
+def git(folder: Path, *arguments: str, index: Path | None = None) -> bytes | None:
     """At most `MAX_PATCH` + 1 bytes of what git says; None if it failed, is missing, or took too long."""
     environment = {name: value for name, value in os.environ.items() if name not in _REDIRECTS} | {"GIT_OPTIONAL_LOCKS": "0"}
     if index is not None:
@@ -166,7 +174,7 @@ def _git(folder: Path, *arguments: str, index: Path | None = None) -> bytes | No
     with tempfile.TemporaryFile() as output:  # a file, because a patch may be larger than memory
         try:
             subprocess.run(
-                ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments],
+                ["git", "-C", str(folder), "-c", "core.fsmonitor=false", "-c", "core.quotepath=false", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.DEVNULL,

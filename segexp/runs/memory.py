@@ -45,10 +45,12 @@ def _out_of_memory(error: BaseException) -> bool:
 
 
 def _of_training(config: DictConfig, task: Any, pieces: int) -> OutOfMemoryError:
+    from segexp.functional import ranks
+
     size, accumulate = config.data.loader.batch_size, config.trainer.accumulate_grad_batches
     fix = _SMALLER
     if pieces < size:
-        halve = "" if config.trainer.on_oom == "halve" else "trainer.on_oom=halve, or "
+        halve = "trainer.on_oom=halve, or " if config.trainer.on_oom != "halve" and ranks.world() == 1 else ""
         same = f"data.loader.batch_size={size // 2} trainer.accumulate_grad_batches={2 * accumulate} (the same effective batch)"
         fix = f"{halve}{same}, or {_SMALLER}"
     return OutOfMemoryError(

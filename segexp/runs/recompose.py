@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -56,14 +57,22 @@ def recompose(config_yaml: Path, overrides: Sequence[str]) -> DictConfig:
 
 def _stored(config_yaml: Path) -> DictConfig:
     try:
+        _require_flat(config_yaml)
         config = OmegaConf.load(config_yaml)
-    except (OSError, YAMLError, OmegaConfBaseException) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, YAMLError, OmegaConfBaseException) as error:
         said = " ".join(str(error).split())
         raise ConfigError(f"the stored config can't be read: {said}", where=str(config_yaml), fix="give another run") from error
     if not isinstance(config, DictConfig) or not config:
         raise ConfigError("the stored config is empty", where=str(config_yaml), fix="give another run")
     OmegaConf.set_struct(config, True)
     return config
+
+
+def _require_flat(config_yaml: Path) -> None:
+    """Refuse aliases: a stored config has none, and a few of them that name each other unfold to more than the memory holds."""
+    with config_yaml.open(encoding="utf-8") as file:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(file, yaml.SafeLoader)):
+            raise YAMLError("it has aliases, which no run writes")
 
 
 def _parsed(known: Catalogue, overrides: Sequence[str]) -> tuple[list[Override], list[Override]]:

@@ -8,6 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from segexp.errors import ConfigError
+from segexp.ranks.layout import check_ranks
+from segexp.runs.sharded import sharded_faults
 
 Check = tuple[Callable[[Any], bool], str, str]  # is it right, what it must be, an example
 
@@ -21,6 +23,10 @@ def _whole(least: int, *, none: bool = False) -> Check:
 
 def _one_of(*words: str) -> Check:
     return (lambda value: value in words), f"one of {', '.join(words)}", "|".join(words)
+
+
+def _not_negative(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
 
 
 _FLAG: Check = ((lambda value: isinstance(value, bool)), "true or false", "true|false")
@@ -42,6 +48,7 @@ _KEYS: Check = (
 
 CHECKS: Mapping[str, Check] = {
     "run.again": _FLAG,
+    "launcher.kind": _one_of("process", "slurm", "ray"),
     "run.max_attempts": _whole(1),
     "run.threads": _whole(1, none=True),
     "resume.mode": _one_of("auto", "must", "never"),
@@ -71,6 +78,13 @@ CHECKS: Mapping[str, Check] = {
     "data.fold": _whole(0),
     "data.fold_seed": _whole(0),
     "data.sampling": _one_of("uniform", "balanced"),
+    "data.on_bad": _one_of("error", "skip"),
+    "data.max_bad": _whole(0),
+    "data.allow_overlap": _FLAG,
+    "data.allow_outside": _FLAG,
+    "data.max_pixels": _whole(1),
+    "data.loader.restarts": _whole(0),
+    "data.loader.timeout": (_not_negative, "a number of seconds, 0 for no limit", "120"),
 }
 
 
@@ -86,6 +100,10 @@ def check_settings(config: DictConfig) -> None:
         value = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         if value is not wrong and not right(value):
             wrong.append((key, value, must, example))
+    if not wrong:
+        check_ranks(config)
+        for key, value, what, fix in sharded_faults(config):
+            raise ConfigError(what, where=f"{key}={value}", fix=fix)
     if wrong:
         what = "; ".join(f"{key} must be {must}" for key, _, must, _ in wrong)
         where = ", ".join(f"{key}={value}" for key, value, _, _ in wrong)

@@ -12,11 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from segexp.errors import ConfigError, SegexpError, WeightsError
 from segexp.functional.files import read_json
+from segexp.ranks.layout import ranks_of
 from segexp.runs.directory import RunDirectory
 from segexp.runs.drift import (
     Changes,
     config_changes,
     listed,
+    other_ranks,
     other_threads,
     refuse_other_config,
     refuse_other_data,
@@ -72,7 +74,7 @@ def start(directory: RunDirectory, config: DictConfig, overrides: Sequence[str])
     changes = _allowed_changes(directory, config, was)
     checkpoint = usable(directory, config)
     if checkpoint:
-        _refuse_other_threads(config, was)
+        _refuse_other_sums(config, was)
     step = record_of(checkpoint)["step"] if checkpoint else 0
     cut(directory.metrics, checkpoint)
     _note(directory, was, step, changes)  # before the config is stored: what has changed can't be seen afterwards
@@ -89,21 +91,23 @@ def _allowed_changes(directory: RunDirectory, config: DictConfig, was: Mapping[s
         raise ConfigError("a run can't go on with other batches: some samples would come twice", where=", ".join(cut_anew), fix=fix)
     refuse_other_config(changes, allowed, where)
     versions = refuse_other_versions(was, allow=config.resume.allow_env_change, where=where)
-    data: Changes = {}
-    if was.get("data"):
-        from segexp.build import open_dataset  # takes torch: the cheap refusals come first
-
-        data = refuse_other_data(was, open_dataset(config).fingerprint(), allowed, str(where))
-    return changes | versions | data
+    return changes | versions | refuse_other_data(where, was, config, allowed)  # last: it takes torch
 
 
-def _refuse_other_threads(config: DictConfig, was: Mapping[str, Any]) -> None:
-    import torch
+def _refuse_other_sums(config: DictConfig, was: Mapping[str, Any]) -> None:
+    """Say that threads or ranks aren't those that the run began with; under strict determinism that is refused."""
+    from segexp.build import threads_of
 
-    if said := other_threads(was, config.run.threads or torch.get_num_threads()):
-        if config.determinism == "strict":
-            raise ConfigError(said, where="determinism=strict", fix=f"run.threads={was['threads']}")
-        print(f"note: {said}; run.threads={was['threads']} keeps them", flush=True)
+    nodes, local = ranks_of(config)
+    said = {
+        other_ranks(was, nodes * local): f"trainer.devices={was.get('ranks', 1)}",
+        other_threads(was, threads_of(config)): f"run.threads={was['threads']}",
+    }
+    for what, fix in said.items():
+        if what and config.determinism == "strict":
+            raise ConfigError(what, where="determinism=strict", fix=fix)
+        if what:
+            print(f"note: {what}; {fix} keeps them", flush=True)
 
 
 def _note(directory: RunDirectory, was: Mapping[str, Any], step: int, changes: Changes) -> None:

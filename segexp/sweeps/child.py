@@ -1,7 +1,8 @@
 """The process of one job: `segexp.sweeps.child <pid of the parent>`, its document on stdin.
 
 A document is `{"config": YAML, "overrides": [...], "threads": n, "env": {...}, "allow": [...]}`: the config as it was
-composed, so that nothing that is edited between two jobs changes the second.
+composed, so that nothing that is edited between two jobs changes the second. That of a trial that may be pruned has
+`"search"` as well (see `segexp.search.study.reporter`): it is no part of the config, which says what the run is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from segexp.allow import allow
@@ -32,6 +34,17 @@ def follow(parent: int) -> None:
         os._exit(StoppedError.exit_code)
 
 
+def redirect(output: Path) -> None:
+    """Nothing on stdin; stdout and stderr appended to a file."""
+    log = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    os.close(nothing)
+
+
 def run(document: Mapping[str, Any]) -> int:
     """Make the run of a document so.
 
@@ -50,9 +63,12 @@ def run(document: Mapping[str, Any]) -> int:
     allow(*document.get("allow", ()))
     show = bool(OmegaConf.select(config, "errors.traceback"))
     try:
+        from segexp.ranks.follow import followed
         from segexp.runs.execute import execute
 
-        execute(config, document["overrides"])
+        if followed(config):
+            return 0
+        execute(config, document["overrides"], document.get("search"))
     except (Exception, KeyboardInterrupt) as error:
         return failed(error, show_traceback=show)
     return 0

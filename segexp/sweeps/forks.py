@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from segexp.errors import SegexpError
-from segexp.sweeps.processes import interpreter, kill_group
+from segexp.functional.interpreters import interpreter
+from segexp.sweeps.processes import kill_group
 
 PATIENCE = 300.0  # seconds for the server to import what it imports, and to answer
 SERVER = "segexp.sweeps.server"  # the module that is run
@@ -170,6 +171,9 @@ class ForkedProcess:
         code: how it ended, if it has already.
     """
 
+    why: str | None = None
+    waits = False
+
     def __init__(self, server: ForkServer, pid: int, code: int | None = None) -> None:
         self.server, self.pid, self.code = server, pid, code
         try:
@@ -210,6 +214,10 @@ class ForkedProcess:
         if self._handle >= 0:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._handle, number)
+
+    def destroy(self) -> None:
+        """End it and its group."""
+        kill_group(self.pid)
 
     def end(self, code: int) -> None:
         """Note how it ended."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def expand(primary: str, overrides: Sequence[str]) -> list[list[str]]:
     """The overrides of each job, the last sweep varying fastest.
 
+    A benchmark stands for its runs (see `segexp.sweeps.benchmark`).
     Works inside `segexp.config.session`; a glob is matched against the options that its group has there.
 
     Args:
@@ -25,6 +26,15 @@ def expand(primary: str, overrides: Sequence[str]) -> list[list[str]]:
     Raises:
         ConfigError: an override can't be read, or it is an interval, which only a search can draw from.
     """
+    from segexp.sweeps.benchmark import chosen, runs
+
+    if chosen(overrides):
+        return runs(primary, overrides)
+    return product(primary, overrides)
+
+
+def product(primary: str, overrides: Sequence[str]) -> list[list[str]]:
+    """The same of overrides that choose no benchmark."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     with explained():
@@ -38,7 +48,7 @@ def _variants(override: Override) -> list[str]:
     if not override.is_sweep_override():
         return [line]
     if not override.is_discrete_sweep():
-        fix = f"{override.get_key_element()}=a,b,c or range(start,stop,step)"
+        fix = f"{override.get_key_element()}=a,b,c or range(start,stop,step); or sweep=tpe, a search, which draws from it"
         raise ConfigError("an interval has no end of values: a sweep needs them listed", where=line, fix=fix)
     found = [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
     if not found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,8 +19,14 @@ from segexp.runs.directory import RunDirectory
 from segexp.runs.lock import held
 from segexp.runs.settings import check_settings
 
-STATES = ("pending", "running", "done", "failed", "held", "preempted")
+WANTED = {"devices": 1, "num_nodes": 1, "accelerator": "auto"}  # what a job wants of a machine, by key of its trainer
+STATES = ("pending", "running", "done", "failed", "held", "preempted", "pruned")
 TIME_LIMIT, STOP = "time limit", "stop"  # why the driver asked a process to end
+ENDED = {  # why a cluster ended one, and what is said where the run itself says nothing
+    "cancelled": "the job was cancelled",
+    "node lost": "the machine on which it ran was lost",
+    "out of memory": "the process needed more memory than the job may have",
+}
 
 
 @dataclass
@@ -31,8 +38,11 @@ class Job:
         overrides: what it is composed of.
         directory: its run; None where the config doesn't compose.
         config: its YAML, interpolations kept.
-        settings: its sections `run` and `launcher`, resolved.
+        settings: its sections `run`, `launcher` and `sweep`, resolved, and what it wants of a machine.
         twin: the number of an earlier job with the same run.
+        trial: of a search: what its study calls it, from 0.
+        values: of a search's metrics, once the job is done or pruned.
+        search: of a search that may prune it: what its process is told of the trial.
     """
 
     number: int
@@ -44,6 +54,9 @@ class Job:
     state: str = "pending"
     cause: str = ""  # of a failure, in a word or two
     error: str = ""  # its line
+    trial: int | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    search: dict[str, Any] | None = None
     log: Path | None = None  # stdout and stderr of its process
     log_start: int = 0  # where those of this start begin, in bytes
 
@@ -81,7 +94,8 @@ def composed(number: int, overrides: Sequence[str]) -> Job:
         job.fail(error.code, error.line())
         return job
     job.config = OmegaConf.to_yaml(config, resolve=False)
-    job.settings = {"run": plain["run"], "launcher": plain["launcher"]}
+    job.settings = {name: plain[name] for name in ("run", "launcher", "sweep")}
+    job.settings["trainer"] = {name: plain["trainer"].get(name, usual) for name, usual in WANTED.items()}
     return job
 
 
@@ -95,7 +109,8 @@ def document(job: Job, threads: int, environment: Mapping[str, str]) -> dict[str
     """
     count = job.settings["run"]["threads"] or threads
     environment = {**environment, "OMP_NUM_THREADS": str(count)}
-    return {"config": job.config, "overrides": job.overrides, "threads": count, "env": environment}
+    told = {"config": job.config, "overrides": job.overrides, "threads": count, "env": environment}
+    return told | ({"search": job.search} if job.search else {})
 
 
 # ------------------------------------------------------------------------------------------------ before and after
@@ -142,11 +157,11 @@ def judge(job: Job, code: int, before: Mapping[str, Any], asked: str | None = No
         job: its log holds what the process said.
         code: the exit code, negative for a signal.
         before: the run's status before the process began.
-        asked: why the driver asked it to end, if it did.
+        asked: why the driver asked it to end, if it did; or why somebody else ended it, where that is known.
     """
     try:
         if finished(job, before, code):
-            job.state = "done"
+            job.state = "done" if job.run.state() == "done" else "pruned"
         elif asked == STOP:
             job.state = "pending"
         elif code == HeldError.exit_code:
@@ -160,10 +175,11 @@ def judge(job: Job, code: int, before: Mapping[str, Any], asked: str | None = No
 
 
 def finished(job: Job, before: Mapping[str, Any], code: int) -> bool:
-    """Has the process of a job, or another one meanwhile, finished the run?"""
+    """Has the process of a job, or another one meanwhile, finished the run? A trial may end by being pruned."""
     with suppress(SegexpError):
         record = job.run.read_status()
-        return record["state"] == "done" and job.run.result() is not None and (code == 0 or record != before)
+        ended = record["state"] == "done" or (record["state"] == "pruned" and job.search is not None)
+        return ended and job.run.result() is not None and (code == 0 or record != before)
     return False
 
 
@@ -173,7 +189,9 @@ def _fail(job: Job, code: int, before: Mapping[str, Any], asked: str | None) -> 
             job.run.died(_told(job, asked or ending(code)))
     record = job.run.read_status()
     written = record if record != before and record["error"] else None
-    job.fail(_cause(code, asked, written), error_line(written) if written else last_error(job) or _told(job, asked or ending(code)))
+    said = error_line(written) if written else last_error(job)
+    refused = re.match(r"segexp: error\[(\w+)\]", said) if code == ConfigError.exit_code and not written else None  # there is no run yet
+    job.fail(refused[1] if refused else _cause(code, asked, written), said or _told(job, asked or ending(code)))
 
 
 def _cause(code: int, asked: str | None, record: Mapping[str, Any] | None) -> str:
@@ -188,7 +206,11 @@ def _cause(code: int, asked: str | None, record: Mapping[str, Any] | None) -> st
 
 def _told(job: Job, cause: str) -> str:
     if cause == TIME_LIMIT:
-        return f"the process was killed at the time limit of {job.settings['launcher']['time_limit']} s"
+        section = job.settings["launcher"]
+        limit = f"{section['minutes']} min" if "minutes" in section else f"{section['time_limit']} s"
+        return f"the process was killed at the time limit of {limit}"
+    if cause in ENDED:
+        return ENDED[cause]
     return f"the process ended by {cause}" if cause.startswith("SIG") else f"the process ended with {cause}"
 
 

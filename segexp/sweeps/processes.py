@@ -6,30 +6,29 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from segexp.functional.interpreters import interpreter
+
 CHILD = "segexp.sweeps.child"  # the module that is run
-_BOOT = """
-import json, runpy, sys
-sys.path[:] = json.loads(sys.argv.pop(1))
-runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
-"""
-
-
-def interpreter(module: str, *arguments: str) -> list[str]:
-    """The command of an interpreter that runs a module, and finds modules where this process does."""
-    return [sys.executable, "-P", "-c", _BOOT, json.dumps(sys.path), module, *arguments]  # -P: not in the working directory before
 
 
 class Process(Protocol):
-    """A process of its own session: its group is its number."""
+    """A process that the driver looks after."""
 
-    pid: int
+    @property
+    def why(self) -> str | None:
+        """Why others than the driver ended it, where that is known."""
+        ...
+
+    @property
+    def waits(self) -> bool:
+        """Has it yet to begin?"""
+        ...
 
     def poll(self) -> int | None:
         """The exit code once it has ended, negative for a signal; what was left of its group is gone then."""
@@ -37,6 +36,10 @@ class Process(Protocol):
 
     def kill(self, number: int) -> None:
         """Send a signal to the process alone."""
+        ...
+
+    def destroy(self) -> None:
+        """End it at once, and whatever it has started."""
         ...
 
 
@@ -49,6 +52,9 @@ class FreshProcess:
         document: as in `segexp.sweeps.child`.
         output: the file to which stdout and stderr are appended.
     """
+
+    why: str | None = None
+    waits = False
 
     def __init__(self, document: Mapping[str, Any], output: Path) -> None:
         command = interpreter(CHILD, str(os.getpid()))
@@ -76,6 +82,9 @@ class FreshProcess:
 
     def kill(self, number: int) -> None:
         self._popen.send_signal(number)
+
+    def destroy(self) -> None:
+        kill_group(self.pid)
 
 
 def kill_group(pid: int) -> None:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from segexp.errors import failed
-from segexp.sweeps.child import follow, run
+from segexp.sweeps.child import follow, redirect, run
 from segexp.sweeps.processes import kill_group
 
 # What a run imports up to its first step and at its end, beside segexp itself.
@@ -146,7 +146,7 @@ class Server:
         os.close(writer)
         if not sound:
             return 1
-        _redirect(Path(asked["output"]))
+        redirect(Path(asked["output"]))
         torch.set_num_threads(asked["document"]["threads"])  # OMP_NUM_THREADS has been read long ago
         return run(asked["document"])
 
@@ -207,17 +207,6 @@ def _become(job: Callable[[], int]) -> NoReturn:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code & 0xFF)
-
-
-def _redirect(output: Path) -> None:
-    """Nothing on stdin; stdout and stderr appended to a file."""
-    log = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
-    os.close(nothing)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +12,7 @@ from typing import Any, Self
 from segexp.allow import allowed
 from segexp.errors import ConfigError
 from segexp.sweeps.forks import ForkedProcess, ForkError, ForkServer, ServerGoneError, can_fork
+from segexp.sweeps.jobs import Job
 from segexp.sweeps.processes import FreshProcess, Process
 
 SPAWNS = ("auto", "fork", "fresh")
@@ -32,6 +34,9 @@ class Starter:
     Raises:
         ConfigError: `spawn=fork`, and this system has no fork server.
     """
+
+    detaches = False
+    pause = inf
 
     def __init__(self, spawn: str, *, several: bool, grace: float, log: Path, note: Callable[[str], None]) -> None:
         if spawn == "fork" and not can_fork():
@@ -75,7 +80,7 @@ class Starter:
             if self.server.gone:
                 self._next_server("the fork server has died")
 
-    def start(self, document: Mapping[str, Any], output: Path) -> Process:
+    def start(self, document: Mapping[str, Any], output: Path, job: Job | None = None) -> Process:
         """Start a job; `document` and `output` as in `FreshProcess`, what the command line allows is added."""
         document = {**document, "allow": allowed()}
         while self.server:
@@ -87,6 +92,13 @@ class Starter:
                 self.forks = False
                 self._next_server(error.what)
         return FreshProcess(document, output)
+
+    def flush(self) -> None:
+        """Everything has been started."""
+
+    def farewell(self) -> str:
+        """Nothing outlives this process."""
+        return ""
 
     def _next_server(self, why: str = "") -> None:
         """Another server, if one may be tried; the old one stays for the children that it still has."""

@@ -51,6 +51,10 @@ class Display:
         parts = [job.cause, figure(job), f"{self.seconds(job):.0f} s", job.error]
         self.note(f"{self._name(job)} {job.state}: " + ", ".join(part for part in parts if part))
 
+    def refused(self, job: Job) -> None:
+        """Say why a job isn't started."""
+        self.note(f"{self._name(job)} can't run: {job.error}")
+
     def show(self, running: Sequence[Job]) -> None:
         """Say how far the running jobs are."""
         for job in running:
@@ -60,7 +64,7 @@ class Display:
         return time.monotonic() - self.began[job.number]
 
     def _name(self, job: Job) -> str:
-        return f"job {job.number}/{len(self.sweep.jobs)}"
+        return f"job {job.number}/{self.sweep.total}"
 
 
 class LiveDisplay(Display):
@@ -88,7 +92,7 @@ class LiveDisplay(Display):
 
     def ended(self, job: Job) -> None:
         self.recent.append((job, self.seconds(job)))
-        if job.state != "done":
+        if job.state not in ("done", "pruned"):
             super().ended(job)
 
     def show(self, running: Sequence[Job]) -> None:
@@ -152,7 +156,7 @@ def outcome(job: Job) -> str:
 
 
 def figure(job: Job) -> str:
-    """The monitored figure of a job that is done, such as `val/miou 0.4321`."""
+    """The monitored figure of a job that is done or pruned, such as `val/miou 0.4321`."""
     found = _result(job)
     split, _, name = str(found.get("monitor") or "").partition("/")
     value = (found.get(split) or {}).get(name)
@@ -161,7 +165,7 @@ def figure(job: Job) -> str:
 
 def _result(job: Job) -> dict[str, Any]:
     found = None
-    if job.state == "done" and job.directory is not None:
+    if job.state in ("done", "pruned") and job.directory is not None:
         with suppress(SegexpError):
             found = job.directory.result()
     return found or {}

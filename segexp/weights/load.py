@@ -9,11 +9,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from segexp.errors import WeightsError
-from segexp.functional.tensors import load_plain
-from segexp.weights.checkpoints import require_file
+from segexp.weights.checkpoints import read_checkpoint, require_file
 
 HEAD = "head."  # what the names of a head's weights begin with
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")  # under which training scripts store a model's tensors
+REPEATED, SLACK = 16, 2**26  # so often, and so many bytes, may what is stored be repeated by expanded tensors
 PARALLEL = "module."  # what DataParallel puts before each name
 
 
@@ -24,16 +24,26 @@ def read_state(path: Path) -> dict[str, Tensor]:
         WeightsError: missing, broken, or holding anything but tensors and plain containers.
     """
     require_file(path)
-    state = _safetensors(path) if path.suffix == ".safetensors" else _unwrapped(load_plain(path))
+    state = _safetensors(path) if path.suffix == ".safetensors" else _unwrapped(read_checkpoint(path, parts=WRAPPERS))
     if not isinstance(state, Mapping):
         raise WeightsError(f"it holds a {type(state).__name__}, not tensors by name", where=str(path), fix="store a state_dict")
     tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
         keys = ", ".join(map(str, list(state)[:4])) or "none"
         raise WeightsError(f"it holds no tensors by name (its keys: {keys})", where=str(path), fix="store a state_dict")
+    _require_held(tensors, path)
     if all(name.startswith(PARALLEL) for name in tensors):
         tensors = {name.removeprefix(PARALLEL): value for name, value in tensors.items()}
     return part_of(tensors, "model.")
+
+
+def _require_held(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that repeat a few stored values so often that whatever is computed from them would fill the memory."""
+    claimed = sum(value.numel() * value.element_size() for value in tensors.values())
+    stored = sum({value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in tensors.values()}.values())
+    if claimed > REPEATED * stored + SLACK:
+        what = f"its tensors would take {claimed} bytes, and it holds {stored}"
+        raise WeightsError(what, where=str(path), fix="store them as they are: tensor.contiguous()")
 
 
 def _unwrapped(state: Any) -> Any:

@@ -57,7 +57,7 @@ def main(steps=200, overrides=()):
 
         def bare(batch):
             sums = experiment.task.loss(model(batch.images, batch.sizes, batch.targets), batch)
-            loss = sum(scale(sums, totals(batch.counts, "cpu"), 1).values())
+            loss = sum(scale(sums, totals(batch.counts), 1).values())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

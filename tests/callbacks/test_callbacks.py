@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from segexp.callbacks.checkpoint import Checkpoint, PlainCheckpointIO
+from segexp.callbacks.checkpoint import Checkpoint, PlainCheckpointIO, _common
 from segexp.callbacks.evaluation import RunInfo
 from segexp.callbacks.metrics_file import MetricsFile
 from segexp.callbacks.position import Position
 from segexp.errors import NonFiniteLossError
+from segexp.functional.orders import EvaluationOrder
 from segexp.weights.checkpoints import pointed
 
 
@@ -42,6 +43,14 @@ def test_the_latest_and_the_best_stay_whatever_the_figure_does(tmp_path, monitor
     assert record["sha256"] == hashlib.sha256((folder / "step-5.ckpt").read_bytes()).hexdigest()
     assert (record["step"], record["score"]) == (5, 0.4)
     assert PlainCheckpointIO().load_checkpoint(folder / "step-5.ckpt")["run"]["position"]["step"] == 5
+
+
+@pytest.mark.parametrize("limit", [1.0, 0.5, 2, 100])
+def test_ranks_agree_at_the_batches_of_an_evaluation_that_all_of_them_take(limit):
+    for images in range(8, 17):
+        orders = [EvaluationOrder(images, 1, rank, 4) for rank in range(4)]
+        taken = [int(len(order) * limit) if isinstance(limit, float) else min(len(order), limit) for order in orders]  # by Lightning
+        assert {_common(SimpleNamespace(batch_sampler=order), limit) for order in orders} == {min(taken)}
 
 
 def test_at_least_two_are_kept(tmp_path):

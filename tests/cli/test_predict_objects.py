@@ -17,7 +17,15 @@ from tests.metrics.coco_official import NAMES
 
 TINY = [
     *("model=mask_rcnn", "metrics=[instance,detection]", "data=shapes", "data.height=64", "data.width=96", "data.limit=4"),
-    *("data.split=train", "data.loader.batch_size=2", "backbone=timm", "backbone.name=test_resnet", "decoder.width=16", "head.width=32"),
+    *(
+        "data.split=train",
+        "data.allow_overlap=true",
+        "data.loader.batch_size=2",
+        "backbone=timm",
+        "backbone.name=test_resnet",
+        "decoder.width=16",
+        "head.width=32",
+    ),
     *("head.mask_width=16", "head.proposals_before=[50,50]", "head.proposals_after=[50,50]", "head.samples=32", "optimizer.lr=0.003"),
     *("head.sizes=[8,16,32,64,128]", "trainer.max_epochs=40", "trainer.check_val_every_n_epoch=40", "trainer.accelerator=cpu"),
     *("scheduler.warmup=0", "callbacks.panels.count=0", "callbacks.panels.best=0", "callbacks.panels.worst=1"),

@@ -28,7 +28,14 @@ from tests.metrics.official import judged
 av = pytest.importorskip("av", reason="PyAV isn't installed: pip install 'segexp[video]'")
 TINY = [
     *("model=panoptic_deeplab", "data=shapes", "backbone=timm", "backbone.name=test_resnet", "head.semantic_width=16"),
-    *("head.instance_width=16", "postprocess.stuff_area=50", "data.limit=4", "data.loader.batch_size=2", "data.split=train"),
+    *(
+        "head.instance_width=16",
+        "postprocess.stuff_area=50",
+        "data.limit=4",
+        "data.loader.batch_size=2",
+        "data.split=train",
+        "data.allow_overlap=true",
+    ),
     *("trainer.max_epochs=50", "trainer.check_val_every_n_epoch=50", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1"),
     *("optimizer.lr=0.01", "scheduler.warmup=0", "callbacks.panels.count=0", "callbacks.panels.best=0", "callbacks.panels.worst=1"),
     *(f"decoder.parts.{part}.{key}=16" for part in ("semantic", "instance") for key in ("width", "aspp_width")),

@@ -96,12 +96,10 @@ def test_area_and_box_may_be_missing(root):
     assert not sample["segment_crowd"].any()
 
 
-def test_a_wrong_area_is_told_and_counts_for_nothing(root):
-    before = CocoPanoptic(root=str(root)).open("train")[0]
+def test_a_wrong_area_is_refused(root):
     edit(root, lambda found: first_segments(found)[0].update(area=99999))
-    with pytest.warns(UserWarning, match=r"image 1, segment 256: the JSON gives the area 99999, the PNG has 48 pixels; the PNG counts"):
-        after = CocoPanoptic(root=str(root)).open("train")[0]
-    assert torch.equal(after["segments"], before["segments"])
+    with pytest.raises(DataError, match="image 1, segment 256: the JSON gives the area 99999, the PNG has 48 pixels; "):
+        CocoPanoptic(root=str(root)).open("train")[0]
 
 
 def erase(number):

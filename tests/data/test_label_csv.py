@@ -47,7 +47,7 @@ def test_several_classes_in_a_cell_and_none(root):
 
 def test_one_table_with_a_column_of_splits_and_other_names(root):
     table(root, "file,kind,part", "a.png,dog,train", "b.png,cat,test", "d.png,cat,val", name="all.csv")
-    data = LabelCsv(root=str(root), file="all.csv", image="file", label="kind", split="part", classes=["dog", "cat"])
+    data = LabelCsv(root=str(root), file="all.csv", image="file", label="kind", part="part", classes=["dog", "cat"])
     assert data.splits == ("train", "val", "test")
     assert (labels(data.open("train")), labels(data.open("test"))) == ([0], [1])
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from segexp.weights.checkpoints import pointed
-from tests.soak.bench import Bench
+from tests.soak.bench import short_bench
 from tests.soak.trial import TINY, Blow, differences, ending, lost, newest_order, struck
 
 SHORT = [*TINY, "data.train=12", "trainer.max_epochs=3"]  # 18 steps
@@ -28,12 +28,8 @@ WORKERS = {
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    from segexp.sweeps import forks
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(forks, "SERVER", "tests.soak.server")
-        with forks.ForkServer(grace=5) as server:
-            yield Bench(server, tmp_path_factory.mktemp("kills"), overrides=SHORT)
+    with short_bench(tmp_path_factory.mktemp("kills"), SHORT) as made:
+        yield made
 
 
 def blow(at, call, holding=""):

@@ -143,11 +143,11 @@ def test_a_sweep_runs_every_job_though_one_fails(place, capsys):
     out, err = capsys.readouterr()
     assert code == 1
     assert "4 jobs" in out
-    assert out.count("failed (wiring)") == 2
+    assert out.count("failed (wiring)") + out.count("failed (config)") == 2  # by the process of the job, or by the one that looks ahead
     assert out.count("  done ") == 2
     assert "2 of 4 jobs failed" in err
     states = sorted(json.loads(p.read_text())["state"] for p in (place / "outputs" / "sweep").glob("*/status.json"))
-    assert states == ["done", "done", "failed", "failed"]
+    assert states == ["done", "done"]  # what doesn't fit leaves no run
 
 
 def test_a_failed_run_says_what_where_and_fix_on_disk_too(place, capsys):

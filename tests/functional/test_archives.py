@@ -6,6 +6,7 @@ import tarfile
 import pytest
 
 from segexp.errors import DataError
+from segexp.functional import archives
 from segexp.functional.archives import unpack
 
 
@@ -58,3 +59,32 @@ def test_folders_are_merged_and_the_last_comes_last(tmp_path, monkeypatch):
     path = archive(tmp_path / "a.tar", member("set/lists/train"), member("set/pictures/new"), member("set/zebra/z"))
     unpack(path, tmp_path, "lists")
     assert sorted(p.name for p in (tmp_path / "set").rglob("*") if p.is_file()) == ["new", "old", "train", "z"]
+
+
+def test_a_link_to_a_member_within_is_refused_too(tmp_path):
+    path = archive(tmp_path / "a.tar", member("good/file"), member("good/link", b"", type=tarfile.LNKTYPE, linkname="good/file"))
+    with pytest.raises(DataError, match="'good/link': neither a file nor a folder"):
+        unpack(path, tmp_path, "lists")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tar"]
+
+
+@pytest.mark.parametrize("twin", ["set/a.txt", "set/A.txt", "SET/a.txt"])
+def test_a_name_that_stands_twice_is_refused(tmp_path, twin):
+    path = archive(tmp_path / "a.tar", member("set/a.txt"), member(twin, b"other"))
+    with pytest.raises(DataError, match=f"'{twin}': a name that stands twice"):
+        unpack(path, tmp_path, "lists")
+
+
+def test_what_would_fill_the_disk_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for info, content in (member("set/a", bytes(10**6)), member("set/b", bytes(10**6))):
+            tar.addfile(info, content)
+    monkeypatch.setattr(archives, "SLACK", 0)
+    with pytest.raises(DataError, match=rf"'set/a': more than {archives.MAX_RATIO * path.stat().st_size} bytes"):
+        unpack(path, tmp_path, "lists")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tar.gz"]
+    unpack(path, tmp_path, "lists", most=2 * 10**6)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 1)
+    with pytest.raises(DataError, match="'set/b': more than 1 members"):
+        unpack(path, tmp_path / "again", "lists", most=2 * 10**6)

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2] / "segexp"
 FLOORS = [
-    {"errors", "types", "wiring"},
+    {"errors", "secrets", "types", "wiring"},
     {"functional", "targets", "layers"},
     {
         "backbones",
@@ -25,20 +25,44 @@ FLOORS = [
         "weights",
         "formats",
     },
-    {"model", "datamodule", "task", "callbacks", "probe"},
-    {"allow", "bench", "build", "card", "config", "catalogue", "overrides", "presets", "published", "runs", "sweeps", "report", "doctor"},
+    {"model", "samples", "datamodule", "task", "callbacks", "probe", "strategies"},
+    {
+        "allow",
+        "bench",
+        "blame",
+        "build",
+        "card",
+        "choices",
+        "config",
+        "catalogue",
+        "lines",
+        "overrides",
+        "presets",
+        "published",
+        "ranks",
+        "runs",
+        "search",
+        "signatures",
+        "check",
+        "sweeps",
+        "report",
+        "doctor",
+        "ledger",
+        "statistics",
+    },
     {"cli"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 ALLOWED = {
     "hydra": FLOORS[4] | FLOORS[5],
     "omegaconf": FLOORS[4] | FLOORS[5],
-    "pytorch_lightning": {"task", "datamodule", "callbacks", "build", "cli"},
+    "pytorch_lightning": {"task", "datamodule", "callbacks", "strategies", "build", "cli"},
     "wandb": {"callbacks"},
     "segmentation_models_pytorch": {"backbones", "decoders", "losses"},
     "timm": {"backbones", "decoders", "losses"},
     "torchmetrics": {"metrics"},
     "monai": {"metrics"},
+    "optuna": {"search"},
 }
 FILES = sorted(p for p in ROOT.rglob("*.py") if p.name != "__init__.py")
 

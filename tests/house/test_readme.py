@@ -17,7 +17,7 @@ SHARED = Path(os.environ.get("SEGEXP_SHARED", ROOT.parent / "shared")) / "data"
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
 LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
 COMMANDS = [line for line in LINES if line.startswith("segexp ")]
-QUICK = ["debug=fast", "data.limit=8", "trainer.accelerator=cpu"]
+QUICK = ["debug=fast", "data.limit=16", "trainer.accelerator=cpu"]
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,7 @@ def place(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert main(["train", *QUICK, "name=first"]) == 0
+        (folder / "run").symlink_to(next((folder / "outputs" / "first").iterdir()))
         yield folder
 
 
@@ -47,7 +48,7 @@ def test_there_are_commands_and_every_target_exists():
 def test_command_runs(place, line):
     if "paths.data=" in line and not SHARED.is_dir():
         pytest.skip("needs the shared data (SEGEXP_SHARED or ../shared)")
-    (run,) = (place / "outputs" / "first").iterdir()
+    run = (place / "run").resolve()
     for name, value in (("<run>", run), ("<your-folder>", place / "mine"), ("<folder>", SHARED), ("<pictures>", place / "street.png")):
         line = line.replace(name, str(value))
     arguments = shlex.split(line)[1:]

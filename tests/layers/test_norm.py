@@ -16,6 +16,17 @@ def test_one_value_is_normed_by_running_statistics_and_teaches_nothing(caplog):
     assert norm.running_mean.eq(2).all()
     assert norm.num_batches_tracked == 0
     assert caplog.text.count("a batch of one image") == 1
+    assert norm.singles == 2
+
+
+def test_such_batches_are_counted_in_the_log_by_powers_of_ten(caplog):
+    norm = SingleValueNorm(3).train()
+    with caplog.at_level("INFO"):
+        for _ in range(101):
+            norm(torch.ones(1, 3, 1, 1))
+    assert [record.getMessage().partition(" batch")[0] for record in caplog.records] == ["a", "10", "100"]
+    norm(torch.ones(2, 3, 1, 1))
+    assert norm.singles == 101
 
 
 def test_several_values_are_normed_as_ever():

@@ -369,7 +369,7 @@ def test_a_run_that_is_not_there_lists_near_ones(outputs):
     with pytest.raises(ConfigError) as caught:
         find("fedcba987653", outputs)
     assert caught.value.what == "there is no run fedcba987653"
-    assert caught.value.where == f"{outputs} holds 4 runs, such as {outputs}/other/c-fedcba987654"
+    assert caught.value.where == f"{outputs} holds 3 runs, such as {outputs}/other/c-fedcba987654"
     with pytest.raises(ConfigError, match="there is no run 012;"):  # fewer than four digits
         find("012", outputs)
 
@@ -381,9 +381,10 @@ def test_no_runs_at_all(tmp_path):
     assert caught.value.fix == "paths.outputs=<folder that holds the runs>"
 
 
-@pytest.mark.parametrize("by", ["path", "id"])
-def test_a_directory_without_a_config_says_so(outputs, by):
+def test_a_directory_without_a_config_says_so_and_has_no_id(outputs):
+    with pytest.raises(ConfigError, match="there is no run 1111;"):
+        find("1111", outputs)
     with pytest.raises(ConfigError) as caught:
-        find("1111" if by == "id" else str(outputs / "other" / "d-111111111111"), outputs)
+        find(str(outputs / "other" / "d-111111111111"), outputs)
     assert caught.value.what == "the directory isn't a run's: it has no config.yaml"
     assert caught.value.where == str(outputs / "other" / "d-111111111111")

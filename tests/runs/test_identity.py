@@ -44,11 +44,9 @@ def same(*overrides):
         "paths.root=/mnt/bob",  # another PROJECT_ROOT through an interpolation
         "paths.data=/mnt/fast",
         "data.loader.workers=16",
-        "trainer.devices=[0,1]",
         "trainer.devices=auto",
         "trainer.enable_progress_bar=false",
         "trainer.accelerator=gpu",
-        "trainer.num_nodes=4",
         "name=other",
         "tags=[x]",
         "logger.wandb.project=p",

@@ -84,6 +84,14 @@ def test_whatever_says_that_memory_ran_out_is_one_error(error):
     assert caught.value.__cause__ is error
 
 
+@pytest.mark.parametrize(("world", "said"), [(1, True), (2, False)])
+def test_what_several_ranks_cannot_do_is_not_advised(monkeypatch, world, said):
+    monkeypatch.setattr("segexp.functional.ranks.world", lambda: world)
+    with pytest.raises(OutOfMemoryError) as caught, explained(CONFIG, TASK):
+        raise MemoryError
+    assert (HALVE in caught.value.fix) == said
+
+
 @pytest.mark.parametrize("error", [RuntimeError("shapes cannot be multiplied"), KeyboardInterrupt(), ValueError("out of memory")])
 def test_other_errors_stay_what_they_are(error):
     with pytest.raises(type(error)) as caught, explained(CONFIG, TASK):

@@ -17,6 +17,8 @@ from tests.runs.planned import SMALL, content, folder_of, planned
 CASES = {  # key -> (wrong values, right ones)
     "run.again": (["yes", 1, None], [True, False]),
     "run.max_attempts": ([0, 1.5, None, True], [1, 5]),
+    "launcher.kind": (["local", None, 1], ["process", "slurm", "ray"]),
+    "data.allow_outside": (["no", 0, None], [True, False]),
     "run.threads": ([0, "two", False], [None, 1]),
     "resume.mode": (["maybe", None, True], ["auto", "must", "never"]),
     "resume.override": (["optimizer.lr", [1], None], [[], ["optimizer.lr", "data"]]),
@@ -45,6 +47,12 @@ CASES = {  # key -> (wrong values, right ones)
     "data.fold": ([-1, None, 0.5], [0, 4]),
     "data.fold_seed": ([-1, None, "a"], [0, 7]),
     "data.sampling": (["even", None, True], ["uniform", "balanced"]),
+    "data.on_bad": (["leave", None, True], ["error", "skip"]),
+    "data.max_bad": ([-1, None, 0.5], [0, 100]),
+    "data.allow_overlap": (["no", None, 1], [True, False]),
+    "data.max_pixels": ([0, None, 1e6, True], [1, 10**9]),
+    "data.loader.restarts": ([-1, None, 0.5], [0, 3]),
+    "data.loader.timeout": ([-1, None, "long", True], [0, 0.5, 120]),
 }
 
 
@@ -103,7 +111,7 @@ def test_before_a_run_has_begun_nothing_is_written(tmp_path, capsys):
     with planned({}):
         assert main(["train", *SMALL, f"paths.outputs={tmp_path}/outputs", "determinism=loose", "trainer.on_oom=half"]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("segexp: error[config]: determinism must be one of order, strict; trainer.on_oom must be one of error, halve; ")
+    assert err.startswith("segexp: error[config]: determinism must be one of order, strict / trainer.on_oom must be one of error, halve; ")
     assert not (tmp_path / "outputs").exists()
 
 
@@ -121,7 +129,7 @@ def test_a_slip_costs_a_run_no_attempt(killed):
 
 def test_a_slip_in_one_job_of_a_sweep_is_a_row_and_the_others_are_started(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("segexp.sweeps.driver.ProcessLauncher.launch", lambda self, whole, waiting, shown: "SIGTERM")
+    monkeypatch.setattr("segexp.sweeps.process.ProcessLauncher.launch", lambda self, whole, waiting, shown: "SIGTERM")
     assert main(["train", "-m", *SMALL, "trainer.accumulate_grad_batches=1,0"]) == 75
     (record,) = Path("outputs/default/sweeps").glob("*/sweep.json")
     rows = json.loads(record.read_text())["jobs"]

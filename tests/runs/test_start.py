@@ -264,7 +264,7 @@ def test_other_data_are_refused_unless_they_are_allowed_and_told_of_when_the_run
     capsys.readouterr()
     for _ in range(3):  # a refusal isn't a failure that uses up attempts
         assert main(["train", *command]) == 1
-        assert "error[data]: the data aren't those that the run began with: fingerprint " in capsys.readouterr().err
+        assert "error[data]: the data aren't those that the run began with: train/2.png has changed; " in capsys.readouterr().err
     assert content(folder) == before
     with planned({}):
         assert main(["train", *command, "resume.override=[data]"]) == 0
@@ -279,4 +279,5 @@ def test_other_data_are_refused_unless_they_are_allowed_and_told_of_when_the_run
     assert main(["train", *command]) == 0
     warnings = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
     assert len(warnings) == 1
-    assert "warning: since then has changed: the data aren't those that the run began with: fingerprint " in warnings[0]
+    said = "the data aren't those that the run began with: val/0.png has changed"  # 2.png is as in what it went on with
+    assert f"warning: since then has changed: {said}" in warnings[0]

@@ -1,6 +1,6 @@
 """`make soak`: the proof that nothing is lost. It goes on where it was stopped.
 
-    python -m tests.soak [kills saves invariance lock stop] [--sequences 60] [--saves 150] [--rounds 20] [--stops 10]
+    python -m tests.soak [kills panoptic detection ranks saves invariance lock stop] [--sequences 60] [--saves 150] ...
 
 A part plays so many sequences; each is noted in the folder's journal.jsonl, and isn't played again while the code is the
 same. What fails keeps its folder. Exit code 1 if anything was lost.
@@ -14,14 +14,17 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from segexp.sweeps import forks
-from tests.soak import invariance, kills, lock, saves, stop
+from tests.soak import invariance, kills, lock, ranks, saves, stop
 from tests.soak.bench import Bench, sources
 
-PARTS: dict[str, tuple[ModuleType, str]] = {  # and the option that says how many
-    "kills": (kills, "sequences"),
+PARTS: dict[str, tuple[Any, str]] = {  # and the option that says how many
+    "kills": (kills.SEMANTIC, "sequences"),
+    "panoptic": (kills.PANOPTIC, "panoptic"),
+    "detection": (kills.DETECTION, "detection"),
+    "ranks": (ranks, "ranks"),
     "saves": (saves, "saves"),
     "invariance": (invariance, "variants"),
     "lock": (lock, "rounds"),

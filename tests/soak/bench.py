@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from segexp.sweeps.forks import ForkServer
-from tests.soak.trial import TINY, Trial, ending
+from segexp.sweeps import forks
+from tests.soak.trial import TINY, Starter, Trial, ending
 
 ROOT = Path(__file__).resolve().parents[2]
 Row = dict[str, Any]
@@ -64,12 +66,19 @@ class Bench:
         folder: of everything.
         seed: of all random instants.
         overrides: of the run that is tried.
+        chain: what that run is called, beside others of the same soak.
     """
 
-    def __init__(self, server: ForkServer, folder: Path, *, seed: int = 0, overrides: Sequence[str] = TINY) -> None:
+    def __init__(self, server: Starter, folder: Path, *, seed: int = 0, overrides: Sequence[str] = TINY, chain: str = "") -> None:
         self.server, self.folder, self.seed, self.overrides = server, folder.absolute(), seed, tuple(overrides)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.journal = Journal(self.folder / "journal.jsonl")
+        self.journal, self.chain = Journal(self.folder / "journal.jsonl"), chain
+
+    def of(self, chain: str, overrides: Sequence[str], server: Starter | None = None) -> Bench:
+        """The same place with another run, started by another server if one is given."""
+        if tuple(overrides) == self.overrides and server is None:
+            return self
+        return Bench(server or self.server, self.folder, seed=self.seed, overrides=overrides, chain=f"-{chain}")
 
     def trial(self, name: str, *overrides: str) -> Trial:
         """A run from scratch in a folder of that name."""
@@ -78,10 +87,18 @@ class Bench:
 
     def whole(self, workers: int = 0) -> Row:
         """The undisturbed run with so many workers: its `ending`, and how many `seconds` it took."""
-        if row := self.journal.find("whole", workers):
+        name = f"whole{self.chain}"
+        if row := self.journal.find(name, workers):
             return row
-        trial = self.trial(f"whole-{workers}", f"data.loader.workers={workers}")
+        trial = self.trial(f"{name}-{workers}", f"data.loader.workers={workers}")
         trial.finish()  # the first one also warms caches up
-        trial = self.trial(f"whole-{workers}", f"data.loader.workers={workers}")
+        trial = self.trial(f"{name}-{workers}", f"data.loader.workers={workers}")
         seconds = trial.finish()
-        return self.journal.note("whole", workers, {"seconds": seconds, "ending": ending(trial.run)})
+        return self.journal.note(name, workers, {"seconds": seconds, "ending": ending(trial.run)})
+
+
+@contextmanager
+def short_bench(folder: Path, overrides: Sequence[str]) -> Iterator[Bench]:
+    """A bench of its own server with traps, as long as it is entered."""
+    with patch.object(forks, "SERVER", "tests.soak.server"), forks.ForkServer(grace=5) as server:
+        yield Bench(server, folder, overrides=overrides)

@@ -10,20 +10,20 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from segexp.functional.tensors import load_plain
 from segexp.runs.directory import RunDirectory
-from segexp.sweeps.forks import ForkedProcess, ForkServer
 from segexp.sweeps.jobs import composed, document, judge
 from segexp.sweeps.processes import kill_group
 from segexp.weights.checkpoints import newest, pointed, record_of
 
-TINY = (
+SMALL = (
     *("data.height=32", "data.width=48", "data.train=32", "data.val=3", "data.test=2", "data.loader.batch_size=2"),
-    *("backbone=timm", "backbone.name=test_resnet", "decoder.width=16", "optimizer.lr=1e-2", "run.max_attempts=1000"),
+    *("backbone=timm", "backbone.name=test_resnet", "optimizer.lr=1e-2", "run.max_attempts=1000"),
     *("trainer.max_epochs=6", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1", "callbacks.panels.count=0"),
 )
+TINY = (*SMALL, "decoder.width=16")
 PATIENCE = 300.0  # seconds for one start
 SAME = ("val", "test", "monitor", "best", "parameters", "steps", "curves")  # of a result: all but seconds and settings
 Order = tuple[int, bool]
@@ -38,16 +38,42 @@ class Blow:
     group: bool = False
 
 
+class Child(Protocol):
+    """A process of a run."""
+
+    pid: int
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code; raises TimeoutExpired."""
+        ...
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+        ...
+
+    def kill(self, number: int) -> None:
+        """Send it a signal."""
+        ...
+
+
+class Starter(Protocol):
+    """What starts runs: a fork server with traps, or something like it."""
+
+    def start(self, document: Mapping[str, Any], output: Path) -> Child:
+        """Start the run of a document (see `segexp.sweeps.child`)."""
+        ...
+
+
 class Trial:
     """One run in a folder of its own.
 
     Args:
-        server: a fork server with traps.
+        server: what starts it.
         folder: of the runs and the log; it is made.
         overrides: of the config.
     """
 
-    def __init__(self, server: ForkServer, folder: Path, overrides: Sequence[str]) -> None:
+    def __init__(self, server: Starter, folder: Path, overrides: Sequence[str]) -> None:
         self.server, self.folder, self.log = server, folder, folder / "log.txt"
         self.job = composed(1, [*overrides, f"paths.outputs={folder / 'outputs'}"])
         assert not self.job.error, self.job.error
@@ -58,7 +84,7 @@ class Trial:
         """Its directory."""
         return self.job.run
 
-    def start(self, **extras: Any) -> ForkedProcess:
+    def start(self, **extras: Any) -> Child:
         """Start it; `extras` join the document."""
         return self.server.start({**document(self.job, 1, other_disk(self.folder)), **extras}, self.log)
 
@@ -93,7 +119,7 @@ def other_disk(folder: Path) -> dict[str, str]:
     return {"TMPDIR": str(memory)} if memory.is_dir() and memory.stat().st_dev != folder.stat().st_dev else {}
 
 
-def ended(child: ForkedProcess, seconds: float) -> int | None:
+def ended(child: Child, seconds: float) -> int | None:
     """The exit code; None while it still runs after so many seconds."""
     try:
         return child.wait(seconds)
@@ -101,7 +127,7 @@ def ended(child: ForkedProcess, seconds: float) -> int | None:
         return None
 
 
-def strike(trial: Trial, blow: Blow, *, told: bool) -> dict[str, Any] | None:
+def strike(trial: Trial, blow: Blow, *, told: bool = False) -> dict[str, Any] | None:
     """Start a trial and kill it.
 
     Args:
@@ -127,7 +153,7 @@ def strike(trial: Trial, blow: Blow, *, told: bool) -> dict[str, Any] | None:
     return {"step": trial.step(), "saving": saving, "problems": said + lost(trial.run, best)}
 
 
-def _kill(child: ForkedProcess, *, group: bool) -> None:
+def _kill(child: Child, *, group: bool) -> None:
     if group:
         kill_group(child.pid)
     child.kill(signal.SIGKILL)
@@ -188,15 +214,21 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def struck(trial: Trial, blows: Sequence[Blow], wanted: Mapping[str, Any], *, told: bool = False) -> dict[str, Any]:
+def struck(trial: Trial, blows: Sequence[Any], wanted: Mapping[str, Any], **how: Any) -> dict[str, Any]:
     """Kill a trial blow by blow, let it finish, and compare its ending.
+
+    Args:
+        trial: not running.
+        blows: as `by` takes them.
+        wanted: its ending.
+        how: `by`, a function like `strike`, which it is unless given; the rest is for it.
 
     Returns:
         `deaths`, as from `strike`, and `problems`: whatever isn't as it was without the kills.
     """
-    deaths = []
+    by, deaths = how.pop("by", strike), []
     for blow in blows:
-        if (death := strike(trial, blow, told=told)) is None:
+        if (death := by(trial, blow, **how)) is None:
             break
         deaths.append(death)
     problems = [problem for death in deaths for problem in death.pop("problems")]

@@ -18,7 +18,7 @@ from segexp.sweeps import child, server
 from tests.sweeps import faults
 
 
-def execute(config, overrides):
+def execute(config, overrides, search=None):
     """A run in the shape of `segexp.runs.execute`: lock, status, result."""
     directory = RunDirectory.of(config, Path(config.paths.outputs))
     directory.path.mkdir(parents=True, exist_ok=True)
@@ -38,6 +38,8 @@ def execute(config, overrides):
         except Exception as error:
             directory.fail(error, "")
             raise
+        finally:
+            stop.restore()
         directory.finish({"monitor": "val/miou", "val": {"miou": 0.5}, "steps": 4, "seconds": 1.0})
 
 

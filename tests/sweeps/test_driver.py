@@ -83,7 +83,7 @@ def test_the_same_command_starts_only_what_is_not_done_until_attempts_are_used_u
     assert sweep(*command) == 1
     out, err = capsys.readouterr()
     assert "3 jobs: 2 done, 1 failed, 0 to run" in out
-    assert "starts" not in out
+    assert " starts: " not in out
     assert {path: path.read_bytes() for path in folder.glob("**/*") if path.is_file() and path.suffix == ".txt"} == before
     assert "failed (2 times)" in out
     assert "RuntimeError: a bug" in err

@@ -10,6 +10,7 @@ from segexp.errors import StoppedError, failed, known
 from segexp.runs.directory import RunDirectory
 from segexp.runs.lock import held
 from segexp.sweeps.jobs import STOP, TIME_LIMIT, Job, composed, document, ending, judge, settle
+from segexp.sweeps.process import ProcessLauncher
 from tests.sweeps.conftest import SMALL
 
 STATUS = {"state": "pending", "attempt": 1, "step": 0, "error": None, "failures": 0}
@@ -147,6 +148,13 @@ def test_threads_of_the_config_go_before_those_of_the_launcher():
     assert (told["threads"], told["env"]) == (3, {"CUDA_VISIBLE_DEVICES": "1", "OMP_NUM_THREADS": "3"})
     assert "outputs: ${oc.env:SEGEXP_OUTPUTS,outputs}" in told["config"]  # interpolations are kept
     assert document(composed(1, [*SMALL, "run.threads=2"]), 3, {})["env"] == {"OMP_NUM_THREADS": "2"}
+
+
+def test_the_ranks_of_a_job_share_its_cores():
+    launcher = ProcessLauncher(jobs=2, cores=8)
+    assert [
+        launcher.threads_of(composed(1, [*SMALL, *given])) for given in ([], ["trainer=ddp"], ["trainer=ddp", "trainer.devices=9"])
+    ] == [4, 2, 1]
 
 
 # ------------------------------------------------------------------------------------------------ the child

@@ -6,8 +6,9 @@ import shlex
 import pytest
 
 from segexp.config import session
+from segexp.errors import SegexpError
 from segexp.runs.directory import RunDirectory
-from segexp.sweeps.driver import compose_all, rerun
+from segexp.sweeps.driver import _tell, compose_all, rerun
 from segexp.sweeps.jobs import Job
 from segexp.sweeps.sweep import Sweep
 
@@ -115,3 +116,16 @@ def test_a_record_that_is_not_there_or_broken_says_that_nothing_was_done(tmp_pat
     assert made.done_before() == set()
     (made.folder / "sweep.json").unlink()
     assert made.done_before() == set()
+
+
+@pytest.mark.parametrize(("causes", "same"), [(["exit 2", "config", "wiring"], False), (["exit 2", "exit 1"], True)])
+def test_the_same_command_is_not_advised_where_it_can_only_fail_again(tmp_path, monkeypatch, causes, same):
+    monkeypatch.setattr("segexp.allow._added", ())
+    whole = sweep_of(tmp_path, *["pending"] * len(causes), again=False)
+    for job, cause in zip(whole.jobs, causes, strict=True):
+        job.settings["run"]["max_attempts"] = 2
+        job.fail(cause, f"segexp: error[{cause}]: no")
+    with pytest.raises(SegexpError) as caught:
+        _tell(whole, ["seed=1,2,3"], None)
+    fix = "segexp train -m seed=1,2,3" if same else "mend what is said of job 1, 2, 3; what is done isn't run again"
+    assert caught.value.fix == fix

@@ -17,19 +17,16 @@ from segexp import allow as rules
 from segexp.build import load
 from segexp.callbacks.checkpoint import PlainCheckpointIO
 from segexp.cli.main import main
-from segexp.config import compose, make
+from segexp.config import make
 from segexp.errors import ConfigError, SegexpError, WeightsError
 from segexp.functional.files import write_json
 from segexp.functional.tensors import load_plain
 from segexp.optim.optimizers import sgd
 from segexp.weights.checkpoints import sha256
 from segexp.weights.load import read_state
+from tests.security.conftest import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = [
-    *("data.height=32", "data.width=48", "data.train=4", "data.val=2", "data.test=2", "data.loader.batch_size=2"),
-    *("backbone=timm", "backbone.name=test_resnet", "decoder.width=16", "trainer.max_epochs=1", "trainer.accelerator=cpu"),
-]
 NOT_AMONG = "is not among the targets that a config may call"
 
 
@@ -204,19 +201,6 @@ def test_a_preset_from_elsewhere_is_refused_and_can_allow_nothing(tmp_path, mark
     assert f"error[config]: os.system {NOT_AMONG}; head._target_: os.system; fix: " in capsys.readouterr().err
     assert main(["describe", search, "experiment=allowing", f"paths.outputs={tmp_path}/runs"]) == 2
     assert "allow" in capsys.readouterr().err
-
-
-@pytest.fixture
-def run(tmp_path):
-    """The folder of a run as an evaluation reads it; nothing was trained."""
-    folder = tmp_path / "outputs" / "default" / "shapes-deeplabv3plus-test_resnet-s0-0123456789ab"
-    (folder / "checkpoints").mkdir(parents=True)
-    config = compose("train", [*TINY, f"paths.outputs={tmp_path}/outputs"])
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(config))
-    data = make({"_target_": config.data._target_, "height": 32, "width": 48, "train": 4, "val": 2, "test": 2})
-    write_json(folder / "manifest.json", {"id": folder.name[-12:], "spec": data.spec.to_dict()})
-    write_json(folder / "status.json", {"state": "done", "attempt": 1, "step": 1, "error": None})
-    return folder
 
 
 @pytest.mark.parametrize(
