@@ -42,6 +42,7 @@ class Company:
         self.lost: Callable[[SegexpError], None] = lambda error: None  # writes down how the run ended, where this process is stuck
         self.trouble = Trouble(self._stuck)
         self.roster: Roster | None = None
+        self.dismissed = False
         self.store: Any = None
         self.before: dict[str, str | None] = {}
 
@@ -53,7 +54,7 @@ class Company:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.roster is None:
             return
-        self.roster.end(_told(error), wait=0.0 if self.mine.started == "segexp" else LATE)
+        self.dismiss(error)
         self._see_off(LEAVING if error is None else FAILING)
         _part()
         restore(self.before)
@@ -87,6 +88,16 @@ class Company:
         """
         if self.roster is not None:
             self.roster.gather(look=lambda: (stop(), self._look()))  # a stop may be why one has ended
+
+    def dismiss(self, error: BaseException | None) -> None:
+        """Let the others leave, as soon as it is known how the run ends; the second time it is known already.
+
+        Args:
+            error: for which it does.
+        """
+        if self.roster is not None and not self.dismissed:
+            self.dismissed = True
+            self.roster.end(_told(error), wait=0.0 if self.mine.started == "segexp" else LATE)
 
     # ------------------------------------------------------------------------------------------ the ranks of this machine
 

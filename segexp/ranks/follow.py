@@ -43,8 +43,10 @@ def _follow(config: DictConfig, mine: Layout) -> None:
     stop.install()
     trouble = Trouble(_stuck)
     member = Member(mine.address, mine.rank, identity(config), trouble)
-    if (word := member.go()) is None:  # the first rank had nothing to do, or says itself what is wrong
+    if (word := member.go()) is None:  # the first rank had nothing to do, or it failed
         member.leave()
+        if trouble.error:
+            raise trouble.error
         return
     before, left = set_environment(mine, word["meeting"]), None
     try:

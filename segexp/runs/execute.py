@@ -156,6 +156,7 @@ def _attempt(
         _fail(directory, error)
         raise
     finally:
+        company.dismiss(sys.exception())
         _report(directory)
         _end_trackers(directory)
         stop.restore()
@@ -180,7 +181,7 @@ def _end_trackers(directory: RunDirectory) -> None:
 def _fail(directory: RunDirectory, error: BaseException) -> None:
     with suppress(OSError):  # on a full disk the error itself is what is to be seen
         directory.update(step=_last_step(directory))
-        directory.fail(error, traceback.format_exc())
+        directory.fail(error, "".join(traceback.format_exception(sys.exception() or error)))
 
 
 def _preempted(directory: RunDirectory, stopped: StoppedError) -> None:

@@ -37,7 +37,9 @@ def test_ranks_count_what_one_rank_counts(evaluated):
         assert all(row["logged"]["val/loss"] > 0 for row in rows)
     last = dict(zip(wanted, evaluated[4][0], strict=True))
     assert sum(last["panoptic", 9, 1]["states"]["panoptic.matched"]) > 0 < last["panoptic", 9, 1]["logged"]["val/pq"]
-    assert sum(len(record["detection"]["labels"]) for record in last["detection", 9, 1]["images"]) > 9
+    found = [record["detection"] for record in last["detection", 9, 1]["images"]]
+    assert sum(len(record["labels"]) for record in found) > 9 < sum(len(record["pairs"]) for record in found)
+    assert last["detection", 9, 1]["logged"]["val/map50"] > 0
 
 
 @pytest.mark.long

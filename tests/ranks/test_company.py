@@ -2,18 +2,20 @@
 
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from segexp.config import compose
-from segexp.errors import ConfigError, DataError, StoppedError
+from segexp.errors import ConfigError, DataError, RankError, StoppedError
 from segexp.ranks.company import Company, together
 from segexp.ranks.follow import followed
-from segexp.ranks.layout import Layout
-from segexp.ranks.roster import Trouble
+from segexp.ranks.layout import MINE, Layout
+from segexp.ranks.roster import Member, Roster, Trouble
 from segexp.runs.directory import RunDirectory
 from segexp.runs.execute import _lost
+from segexp.runs.identity import identity
 
 
 def test_one_that_writes_down_how_it_ended_is_not_stuck():
@@ -62,3 +64,29 @@ def test_another_rank_refuses_what_the_first_refuses_before_it_looks_for_it(monk
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=r"optimizer\.lr"):
         followed(compose("train", ["trainer=ddp", "optimizer.lr=fast"]))
+
+
+@pytest.mark.parametrize("error", [None, DataError("broken", where="a.png")])
+def test_another_rank_fails_with_the_first_that_fails_before_there_is_a_run(monkeypatch, error):
+    config = compose("train", ["trainer=ddp", "trainer.accelerator=cpu"])
+    first = Roster(("127.0.0.1", 0), 2, identity(config), Trouble(lambda error: None))
+    monkeypatch.setenv(MINE, f"1 127.0.0.1:{first.port}")
+    threading.Timer(0.2, lambda: first.end(error, wait=10) if error else die(first)).start()
+    with pytest.raises(type(error) if error else RankError, match="broken" if error else "rank 0 has died"):
+        followed(config)
+
+
+def die(roster):
+    while not roster.lines:
+        time.sleep(0.05)
+    roster.socket.close()
+    for line in roster.lines.values():
+        line.close()
+
+
+def test_the_others_hear_how_it_ends_once():
+    with pytest.raises(DataError), Company(Layout(2, 2), "run") as company:
+        other = Member(("127.0.0.1", company.roster.port), 1, "run", Trouble(lambda error: None))
+        company.dismiss(DataError("broken"))
+        assert other.trouble.within(5).what == "broken"  # before reports and trackers, and for good
+        raise DataError("another")
