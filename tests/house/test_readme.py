@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def place(tmp_path_factory):
         assert main(["train", *QUICK, "name=first"]) == 0
         (folder / "run").symlink_to(next((folder / "outputs" / "first").iterdir()))
         yield folder
+    shutil.rmtree(folder)  # gigabytes
 
 
 def test_there_are_commands_and_every_target_exists():
