@@ -86,7 +86,7 @@ def test_the_stages_are_the_groups_that_the_tree_has():
     names = {path.name for path in (ROOT / "segexp").iterdir() if (path / "__init__.py").is_file()}
     assert {stage.partition(".")[2] for stage in STAGES} == names - {
         *("functional", "layers", "visualize", "weights", "formats", "runs", "sweeps", "report", "doctor", "cli"),
-        *("check", "ledger", "search", "statistics"),
+        *("check", "ledger", "search", "statistics", "ranks", "strategies"),
     }
 
 

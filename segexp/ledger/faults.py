@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from segexp.errors import SegexpError, WeightsError
 from segexp.functional.files import read_json
-from segexp.runs.directory import STATES, RunDirectory
+from segexp.runs.directory import RunDirectory
 from segexp.runs.find import SWEEP, run_folders
 from segexp.runs.identity import ID_VERSION, identity
 from segexp.runs.lock import is_held
@@ -116,8 +116,6 @@ def _identity_faults(run: RunDirectory) -> Faults:
 
 def _status_faults(run: RunDirectory, status: dict[str, Any], busy: bool) -> Faults:
     state, result = status["state"], run.result_file
-    if state not in STATES:
-        yield Fault(run.status, f"{state!r} is no state")
     if state == "running" and not busy:
         yield Fault(run.status, "it says running, and no process has the run (the same command goes on with it)")
     if state == "done" and not result.exists():

@@ -40,12 +40,13 @@ def test_a_task_trains_as_recorded(task, runs):
 
 
 @pytest.mark.slow
-def test_another_machine_comes_close(tmp_path, monkeypatch):
+@pytest.mark.parametrize("task", ["semantic", "panoptic"])
+def test_another_machine_comes_close(task, tmp_path, monkeypatch):
     """The same processor without its vector instructions: other bits, the same training."""
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
     with server(tmp_path) as entered:
-        now = found("semantic", entered, tmp_path)
-    then = read("semantic")
+        now = found(task, entered, tmp_path)
+    then = read(task)
     assert now["machine"]["capability"] in ("DEFAULT", "NO AVX")
     assert "capability" in " ".join(other(now, then))
     assert differences(now, then) == []

@@ -82,7 +82,7 @@ DAMAGE = {
     "a failure with a result": (lambda f: status(f, state="failed"), "status.json: it says failed, and there is a result"),
     "a failure without a cause": (lambda f: status(f, state="failed"), "status.json: it says failed, and not of what"),
     "running": (lambda f: status(f, state="running"), "status.json: it says running, and no process has the run"),
-    "no state": (lambda f: status(f, state="finished"), "status.json: 'finished' is no state"),
+    "no state": (lambda f: status(f, state="finished"), "status.json: not a run's status"),
     "a broken status": (lambda f: (f / "status.json").write_text("{"), "status.json: not valid JSON"),
     "another's manifest": (
         lambda f: dump(f / "manifest.json", read(f, "manifest.json") | {"id": "0" * 12}),
