@@ -1,4 +1,4 @@
-"""Runs of several ranks on a real Slurm of this machine, disturbed and not: `python -m tests.slurm [case ...]`, about six minutes.
+"""Runs of several ranks on a real Slurm of this machine, disturbed and not: `python -m tests.slurm [case ...]`, about five minutes.
 
 Each case is a sweep with `launcher=slurm`; the disturbed runs must end with the weights, figures and files of the first one. One
 line per case: what was done, whether it ended as it must, seconds.
@@ -142,8 +142,8 @@ def two_nodes(cluster, folder, known):
 
 
 def six(cluster, folder, known):
-    """An array: one is fine, one fails, one is killed, one is cancelled, one crashes, one leaves."""
-    faults = {"fine": "done", "error": "exit 1", "kill": "SIGKILL", "sleep": "cancelled", "segfault": "SIGSEGV", "leave_5": "exit 5"}
+    """An array: one is fine, one fails (its loss can't be made), one is killed, one is cancelled, one crashes, one leaves."""
+    faults = {"fine": "done", "error": "config", "kill": "SIGKILL", "sleep": "cancelled", "segfault": "SIGSEGV", "leave_5": "exit 5"}
     loss = "loss._target_=tests.sweeps.losses.Faulty"
     few = [*RUN, "trainer.max_epochs=1", "trainer.accelerator=cpu"]
     sweep = Sweep(folder, *few, *SLURM, loss, f"+loss.fault={','.join(faults)}", "launcher.jobs=6", flags=["--allow=tests"])
