@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import OmegaConf
+
 from segexp.allow import advice, may_name
 from segexp.catalogue import catalogue, descend, did_you_mean, nodes, plain, some, suggest
 from segexp.check.kinds import choice, example, fits, typed, wanted
 from segexp.config import resolve, session, unresolved
 from segexp.errors import ConfigError
-from segexp.runs.settings import CHECKS
-from segexp.runs.sharded import sharded_faults
+from segexp.runs.settings import CHECKS, ranked_faults
 from segexp.signatures import Parameter, Signature, absent, signature
 from segexp.sweeps.launchers import LAUNCHERS
 
@@ -65,8 +66,6 @@ def wrong_values(config: DictConfig, *, primary: str = "train") -> list[Wrong]:
 
 def _unresolved(config: DictConfig) -> Iterator[Wrong]:
     """Interpolations that lead nowhere, and keys that have no value."""
-    from omegaconf import OmegaConf
-
     for key, value in nodes(plain(config)):
         if not (isinstance(value, (str, list)) and ("${" in str(value) or "???" in str(value))):
             continue
@@ -89,7 +88,7 @@ def _settings(tree: dict[str, Any]) -> Iterator[Wrong]:
             yield Wrong(
                 key, f"{key} must be {must}", did_you_mean([f"{key}={word}" for word in near]) if near else f"{key}={sample}", value
             )
-    for key, value, what, fix in sharded_faults(tree):
+    for key, value, what, fix in ranked_faults(OmegaConf.create(tree)):
         yield Wrong(key, what, fix, value)
 
 

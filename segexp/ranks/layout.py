@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,7 @@ class Layout:
 
 
 def ranks_of(config: DictConfig) -> tuple[int, int]:
-    """(machines, ranks on each) that a config asks for; 1 where it says it in another way (see `check_ranks`)."""
+    """(machines, ranks on each) that a config asks for; 1 where it says it in another way (see `rank_faults`)."""
     devices, nodes = (OmegaConf.select(config, f"trainer.{key}", default=1) for key in ("devices", "num_nodes"))
     local = devices if _whole(devices) else len(devices) if OmegaConf.is_list(devices) else 1
     return nodes if _whole(nodes) else 1, local
@@ -88,27 +88,21 @@ def layout(config: DictConfig, environment: Mapping[str, str] = os.environ) -> L
     return Layout(world, local)
 
 
-def check_ranks(config: DictConfig) -> None:
-    """Refuse what several ranks can't do.
-
-    Raises:
-        ConfigError: names the key.
-    """
+def rank_faults(config: DictConfig) -> Iterator[tuple[str, Any, str, str]]:
+    """What a config says of ranks, or asks of several, in vain: each key, its value, what is wrong with it, what to type instead."""
     devices = OmegaConf.select(config, "trainer.devices", default=1)
     if not (OmegaConf.is_list(devices) and len(devices)) and not (_whole(devices) and devices >= 1):
         what = "the number of ranks of one machine must be said: a run is defined by its batch, which grows with it"
-        raise ConfigError(what, where=f"trainer.devices={devices}", fix="trainer.devices=2, or a list of device numbers")
+        yield "trainer.devices", devices, what, "trainer.devices=2, or a list of device numbers"
     nodes = OmegaConf.select(config, "trainer.num_nodes", default=1)
     if not _whole(nodes) or nodes < 1:
-        raise ConfigError(
-            "the number of machines must be a whole number from 1", where=f"trainer.num_nodes={nodes}", fix="trainer.num_nodes=1"
-        )
+        yield "trainer.num_nodes", nodes, "the number of machines must be a whole number from 1", "trainer.num_nodes=1"
     if math.prod(ranks_of(config)) == 1:
         return
     for key, neutral in (("trainer.on_oom", "error"), ("trainer.skip_nonfinite", 0)):
         value = OmegaConf.select(config, key, default=neutral)
         if value != neutral:
-            raise ConfigError("several ranks can't do that: they step together", where=f"{key}={value}", fix=f"{key}={neutral}")
+            yield key, value, "several ranks can't do that: they step together", f"{key}={neutral}"
 
 
 def _whole(value: Any) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from segexp.errors import ConfigError
-from segexp.ranks.layout import check_ranks
+from segexp.ranks.layout import rank_faults
 from segexp.runs.sharded import sharded_faults
 
 Check = tuple[Callable[[Any], bool], str, str]  # is it right, what it must be, an example
@@ -88,6 +88,12 @@ CHECKS: Mapping[str, Check] = {
 }
 
 
+def ranked_faults(config: DictConfig) -> Iterator[tuple[str, Any, str, str]]:
+    """What ranks can't do: each key, its value, what is wrong with it, what to type instead."""
+    yield from rank_faults(config)
+    yield from sharded_faults(config)
+
+
 def check_settings(config: DictConfig) -> None:
     """Refuse values that make no sense, all at once; keys that a config hasn't are left out.
 
@@ -101,8 +107,7 @@ def check_settings(config: DictConfig) -> None:
         if value is not wrong and not right(value):
             wrong.append((key, value, must, example))
     if not wrong:
-        check_ranks(config)
-        for key, value, what, fix in sharded_faults(config):
+        for key, value, what, fix in ranked_faults(config):
             raise ConfigError(what, where=f"{key}={value}", fix=fix)
     if wrong:
         what = "; ".join(f"{key} must be {must}" for key, _, must, _ in wrong)

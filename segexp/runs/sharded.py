@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -19,15 +19,14 @@ REFUSED = (  # key, value, what is wrong with it, what to type instead
 AVERAGED = "segexp.callbacks.averaging.AveragedWeights"
 
 
-def sharded_faults(config: DictConfig | Mapping[str, Any]) -> list[tuple[str, Any, str, str]]:
+def sharded_faults(config: DictConfig) -> Iterator[tuple[str, Any, str, str]]:
     """What a config asks of a sharded training in vain: each key, its value, what is wrong with it, what to type instead."""
-    found: Any = config if OmegaConf.is_config(config) else OmegaConf.create(dict(config))
-    if OmegaConf.select(found, "trainer.strategy", default=None) != "fsdp":
-        return []
-    refused = [fault for fault in REFUSED if OmegaConf.select(found, fault[0], default=None) == fault[1]]
-    faults = [(key, value, what, f"{fix}, or trainer=ddp") for key, value, what, fix in refused]
-    for name in OmegaConf.select(found, "callbacks", default=None) or ():
-        if OmegaConf.select(found, f"callbacks.{name}._target_", default=None) == AVERAGED:
+    if OmegaConf.select(config, "trainer.strategy", default=None) != "fsdp":
+        return
+    for key, value, what, fix in REFUSED:
+        if OmegaConf.select(config, key, default=None) == value:
+            yield key, value, what, f"{fix}, or trainer=ddp"
+    for name in OmegaConf.select(config, "callbacks", default=None) or ():
+        if OmegaConf.select(config, f"callbacks.{name}._target_", default=None) == AVERAGED:
             key = f"callbacks.{name}"
-            faults.append((key, AVERAGED, "weights that are cut among ranks aren't averaged over time", f"{key}=null, or trainer=ddp"))
-    return faults
+            yield key, AVERAGED, "weights that are cut among ranks aren't averaged over time", f"{key}=null, or trainer=ddp"
