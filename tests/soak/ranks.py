@@ -108,8 +108,8 @@ def one(bench: Bench, number: int) -> Row:
 
 
 def _drawn(rng: Random, seconds: float) -> Blow:
-    rank, saves = rng.randint(0, 1), rng.randint(1, 4)
-    return Blow(rank, rng.uniform(0.0, 0.5) * seconds, saves if rng.random() < 0.5 else None)
+    rank, saves = rng.randint(0, 1), rng.randint(1, 12)  # files: a checkpoint has two to four
+    return Blow(rank, rng.uniform(0.0, 0.7) * seconds, saves if rng.random() < 0.6 else None)
 
 
 def strike(trial: Trial, blow: Blow) -> Row | None:
