@@ -69,7 +69,7 @@ def missing() -> str:
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     gone = [name for name in PROGRAMS if shutil.which(name, path=path) is None]
     if gone:
-        return f"no Slurm: {', '.join(gone)} not found (as root: tests/slurm/install.sh)"
+        return f"no Slurm: {', '.join(gone)} not found (as root: tests/install.sh)"
     return ""
 
 
