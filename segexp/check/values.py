@@ -60,7 +60,8 @@ def wrong_values(config: DictConfig, *, primary: str = "train") -> list[Wrong]:
     tree = resolve(config)
     with session():
         shipped = catalogue(primary).content(primary)
-    found = [*_settings(tree), *_sections(tree, "", shipped)]
+    vain = [Wrong(key, what, fix, value) for key, value, what, fix in ranked_faults(config)]
+    found = [*_settings(tree), *vain, *_sections(tree, "", shipped)]
     return list({one.key: one for one in reversed(found)}.values())[::-1]  # the first word on each key
 
 
@@ -88,8 +89,6 @@ def _settings(tree: dict[str, Any]) -> Iterator[Wrong]:
             yield Wrong(
                 key, f"{key} must be {must}", did_you_mean([f"{key}={word}" for word in near]) if near else f"{key}={sample}", value
             )
-    for key, value, what, fix in ranked_faults(OmegaConf.create(tree)):
-        yield Wrong(key, what, fix, value)
 
 
 def _sections(tree: dict[str, Any], place: str, shipped: Any) -> Iterator[Wrong]:

@@ -42,7 +42,6 @@ class Company:
         self.lost: Callable[[SegexpError], None] = lambda error: None  # writes down how the run ended, where this process is stuck
         self.trouble = Trouble(self._stuck)
         self.roster: Roster | None = None
-        self.dismissed = False
         self.store: Any = None
         self.before: dict[str, str | None] = {}
 
@@ -55,6 +54,7 @@ class Company:
         if self.roster is None:
             return
         self.dismiss(error)
+        self.roster.close(wait=0.0 if self.mine.started == "segexp" else LATE)
         self._see_off(LEAVING if error is None else FAILING)
         _part()
         restore(self.before)
@@ -95,9 +95,8 @@ class Company:
         Args:
             error: for which it does.
         """
-        if self.roster is not None and not self.dismissed:
-            self.dismissed = True
-            self.roster.end(_told(error), wait=0.0 if self.mine.started == "segexp" else LATE)
+        if self.roster is not None:
+            self.roster.end(_told(error))
 
     # ------------------------------------------------------------------------------------------ the ranks of this machine
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segexp.errors import SegexpError, known
+from segexp.functional.signals import Stop
 from segexp.ranks.layout import Layout, layout
 
 if TYPE_CHECKING:
@@ -28,7 +29,19 @@ def followed(config: DictConfig) -> bool:
 
 def _follow(config: DictConfig, mine: Layout) -> None:
     from segexp.check.values import check_values
-    from segexp.functional.signals import Stop
+
+    if mine.started != "segexp":
+        check_values(config)  # a first rank that refuses it is gone before anybody can meet it
+    stop = Stop()
+    stop.install()
+    try:
+        _along(config, mine, stop)
+    finally:
+        stop.restore()
+
+
+def _along(config: DictConfig, mine: Layout, stop: Stop) -> None:
+    """From the meeting to the end."""
     from segexp.ranks.company import restore, set_environment, together
     from segexp.ranks.roster import Member, Trouble
     from segexp.runs.directory import RunDirectory
@@ -37,10 +50,6 @@ def _follow(config: DictConfig, mine: Layout) -> None:
     from segexp.runs.start import Start
     from segexp.runs.training import fit
 
-    if mine.started != "segexp":
-        check_values(config)  # a first rank that refuses it is gone before anybody can meet it
-    stop = Stop()
-    stop.install()
     trouble = Trouble(_stuck)
     member = Member(mine.address, mine.rank, identity(config), trouble)
     if (word := member.go()) is None:  # the first rank had nothing to do, or it failed
@@ -59,7 +68,6 @@ def _follow(config: DictConfig, mine: Layout) -> None:
     finally:
         member.leave(left)
         restore(before)
-        stop.restore()
 
 
 def _stuck(error: SegexpError) -> None:

@@ -76,8 +76,11 @@ def layout(config: DictConfig, environment: Mapping[str, str] = os.environ) -> L
         machines, how = int(environment.get("SLURM_STEP_NUM_NODES", nodes)), f"srun --nodes={nodes} --ntasks-per-node={local}"
         _require(world, steps, f"srun has started {steps} ranks", how)
         _require(nodes, machines, f"srun has started ranks on {machines} machines", how)
-        host = _first_host(environment) if nodes > 1 else LOOPBACK
-        return Layout(world, local, int(environment["SLURM_PROCID"]), "srun", (host, _port(environment)))
+        host, rank = _first_host(environment) if nodes > 1 else LOOPBACK, int(environment["SLURM_PROCID"])
+        if int(environment.get("SLURM_LOCALID", rank % local)) != rank % local:
+            what = f"srun hasn't filled one machine after the other: rank {rank} is number {environment['SLURM_LOCALID']} of its machine"
+            raise ConfigError(what, where="SLURM_LOCALID", fix=f"{how} --distribution=block")
+        return Layout(world, local, rank, "srun", (host, _port(environment)))
     if (workers := int(environment.get("WORLD_SIZE", 1))) > 1:
         _require(world, workers, f"torchrun has started {workers} ranks", f"torchrun --nnodes={nodes} --nproc-per-node={local}")
         host, port = environment["MASTER_ADDR"] if nodes > 1 else LOOPBACK, int(environment["MASTER_PORT"])

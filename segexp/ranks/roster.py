@@ -148,18 +148,27 @@ class Roster:
             with self._change:
                 self._change.wait(0.5)
 
-    def end(self, error: SegexpError | None = None, wait: float = 0.0) -> None:
-        """Let all ranks leave: in peace, or because this one has failed.
+    def end(self, error: SegexpError | None = None) -> None:
+        """Let all ranks leave, those that are there and those that come later: in peace, or because this one has failed.
 
         Args:
-            error: of this one.
-            wait: seconds for ranks that haven't come yet, so that they don't look for this one when it is gone.
+            error: of this one; the first end is the one that counts.
         """
         self.trouble.over = True
         with self._change:
+            if self.last:
+                return
             self.last = [*([] if error is None else [{"trouble": error.as_dict()}]), {"bye": True}]
             for line in self.lines.values():
                 self._see_off(line)
+
+    def close(self, wait: float = 0.0) -> None:
+        """Listen no more.
+
+        Args:
+            wait: seconds for ranks that haven't come yet, so that they don't look for this one when it is gone.
+        """
+        with self._change:
             self._change.wait_for(lambda: not self._missing(), wait)
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
@@ -185,6 +194,8 @@ class Roster:
         hello = line.hear() or {}
         rank = hello.get("rank")
         if hello.get("run") != self.run or rank not in self._missing():
+            if "run" in hello:
+                self._turn_away(line, rank)
             line.close()
             return
         with self._change:
@@ -201,6 +212,11 @@ class Roster:
         if not peace and not self.trouble.over:
             fix = "the same command goes on from the last checkpoint"
             self._tell(RankError(f"{self.names[rank]} has died{self.ending(rank)}", where=f"1 of {self.world} ranks", fix=fix))
+
+    def _turn_away(self, line: Line, rank: Any) -> None:
+        what = f"rank 0 doesn't wait for this rank {rank}: it has another config, or somebody else's run is at this port"
+        line.say(trouble=RankError(what, where=f"port {self.port}", fix="give all ranks the same command").as_dict())
+        line.say(bye=True)
 
     def _tell(self, error: SegexpError) -> None:
         self.trouble.tell(error)

@@ -43,17 +43,20 @@ def synced(kind: type[nn.BatchNorm2d]) -> Any:
 
 
 def _normalised(norm: Any, x: Tensor) -> Tensor:
-    """The mean and variance of [B,C,h,w] over all ranks, each weighted by how many pixels it has; its running ones follow."""
-    channels = x.shape[1]
-    sums = all_reduce(torch.cat([x.sum((0, 2, 3)), x.new_tensor([x.numel() / channels])]))  # [C+1]
+    """The mean and variance of [B,C,h,w] over all ranks, each weighted by how many pixels it has; its running ones follow.
+
+    In float32 at least: a half can't count to 65,536, nor bfloat16 to 257.
+    """
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    sums = all_reduce(torch.cat([wide.sum((0, 2, 3)), wide.new_tensor([x.numel() / x.shape[1]])]))  # [C+1]
     count = sums[-1].detach()
     mean = sums[:-1] / count  # [C]
-    centred = x - mean[:, None, None]  # two passes: the sum of squares alone loses digits
+    centred = wide - mean[:, None, None]  # two passes: the sum of squares alone loses digits
     variance = all_reduce(centred.square().sum((0, 2, 3))) / count  # [C]
     _note(norm, mean.detach(), variance.detach(), count)
     scale = (variance + norm.eps).rsqrt() * (1.0 if norm.weight is None else norm.weight)
     shift = 0.0 if norm.bias is None else norm.bias[:, None, None]
-    return centred * scale[:, None, None] + shift
+    return (centred * scale[:, None, None] + shift).to(x.dtype)
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ import os
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +206,22 @@ def read_metadata(folder: Path) -> Metadata:
     return found
 
 
-class _Unpickler(pickle.Unpickler):
+_InPython: Any = pickle._Unpickler  # the one in C can't be told what to do for an opcode
+
+
+class _Unpickler(_InPython):
+    """Names what a list of shards names, and nothing else; fills what it has made itself, never a class or what others share."""
+
+    dispatch = dict(_InPython.dispatch)
+
+    def load_build(self) -> None:
+        filled = self.stack[-2]
+        if isinstance(filled, type) or not is_dataclass(filled):
+            raise pickle.UnpicklingError(f"it changes {filled!r}")
+        super().load_build()
+
+    dispatch[pickle.BUILD[0]] = load_build
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in KNOWN:
             raise pickle.UnpicklingError(f"it names {module}.{name}")

@@ -13,9 +13,10 @@ from segexp.ranks.company import Company, together
 from segexp.ranks.follow import followed
 from segexp.ranks.layout import MINE, Layout
 from segexp.ranks.roster import Member, Roster, Trouble
+from segexp.runs import execute
 from segexp.runs.directory import RunDirectory
-from segexp.runs.execute import _lost
 from segexp.runs.identity import identity
+from segexp.runs.start import Start
 
 
 def test_one_that_writes_down_how_it_ended_is_not_stuck():
@@ -53,7 +54,7 @@ def test_a_stop_counts_more_than_the_rank_that_it_has_ended():
 def test_how_a_run_ended_whose_first_rank_is_stuck(tmp_path, error, state, failures):
     directory = RunDirectory(tmp_path)
     directory.update(state="running")
-    _lost(directory, error)
+    execute._lost(directory, error)
     status = directory.read_status()
     assert (status["state"], status["failures"], status["error"]["what"]) == (state, failures, error.what)
 
@@ -71,7 +72,10 @@ def test_another_rank_fails_with_the_first_that_fails_before_there_is_a_run(monk
     config = compose("train", ["trainer=ddp", "trainer.accelerator=cpu"])
     first = Roster(("127.0.0.1", 0), 2, identity(config), Trouble(lambda error: None))
     monkeypatch.setenv(MINE, f"1 127.0.0.1:{first.port}")
-    threading.Timer(0.2, lambda: first.end(error, wait=10) if error else die(first)).start()
+    if error:
+        first.end(error)
+    else:
+        threading.Thread(target=die, args=(first,)).start()
     with pytest.raises(type(error) if error else RankError, match="broken" if error else "rank 0 has died"):
         followed(config)
 
@@ -84,9 +88,17 @@ def die(roster):
         line.close()
 
 
-def test_the_others_hear_how_it_ends_once():
-    with pytest.raises(DataError), Company(Layout(2, 2), "run") as company:
+def test_the_others_hear_how_it_ends_before_reports_and_trackers(tmp_path, monkeypatch):
+    def fit(*given):
+        raise DataError("broken")
+
+    known = []
+    monkeypatch.setattr(execute, "fit", fit)
+    monkeypatch.setattr(execute, "_report", lambda directory: known.append(other.trouble.within(5)))
+    directory = RunDirectory(tmp_path)
+    directory.update(state="running")
+    config = compose("train", ["trainer=ddp", "trainer.accelerator=cpu"])
+    with pytest.raises(DataError), Company(Layout(2, 2, started="srun", address=("127.0.0.1", 0)), "run") as company:
         other = Member(("127.0.0.1", company.roster.port), 1, "run", Trouble(lambda error: None))
-        company.dismiss(DataError("broken"))
-        assert other.trouble.within(5).what == "broken"  # before reports and trackers, and for good
-        raise DataError("another")
+        execute._attempt(config, directory, Start(1, None), None, company)
+    assert [error.what for error in known] == ["broken"]

@@ -34,6 +34,13 @@ def test_ranks_of_srun():
     assert layout(config(2, 2), step | {"SLURM_STEP_ID": "1"}).address != mine.address  # two steps of a job don't meet
 
 
+def test_ranks_that_srun_deals_out_among_machines_are_refused():
+    step = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2", "SLURM_LOCALID": "1", "SLURM_STEP_NODELIST": "a,b", "SLURM_JOB_ID": "1"}
+    with pytest.raises(ConfigError, match=r"rank 2 is number 1 of its machine.*fix: srun .* --distribution=block"):
+        layout(config(2, 2), step)
+    assert layout(config(2, 2), step | {"SLURM_LOCALID": "0"}).local_rank == 0
+
+
 @pytest.mark.parametrize(
     ("nodes", "first"),
     [("a", "a"), ("a,b", "a"), ("n[3]", "n3"), ("n[01-04,9],m3", "n01"), ("x-y[8,9]", "x-y8"), ("r[1-2]n[3-4],m", "r1n3")],

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from segexp.errors import DataError, RankError
-from segexp.ranks.roster import Member, Roster, Trouble, error_of
+from segexp.ranks.roster import Line, Member, Roster, Trouble, error_of
 
 HERE = ("127.0.0.1", 0)
 
@@ -21,6 +21,7 @@ def roster():
     made = Roster(HERE, 3, "run", Trouble(never), lambda rank: f" (as rank {rank} does)")
     yield made
     made.end()
+    made.close()
 
 
 def member(roster, rank, run="run", stuck=never, grace=60.0):
@@ -45,7 +46,8 @@ def test_all_meet_hear_the_word_and_leave_in_peace(roster):
 
 def test_the_first_rank_may_end_before_it_begins(roster):
     other = member(roster, 1)
-    ending = threading.Thread(target=roster.end, kwargs={"wait": 5.0})
+    roster.end()
+    ending = threading.Thread(target=roster.close, kwargs={"wait": 5.0})
     ending.start()
     late = member(roster, 2)
     ending.join()
@@ -104,9 +106,23 @@ def test_one_that_has_left_is_not_ended(roster):
     assert other.trouble.over and stuck == []
 
 
+def test_the_first_end_counts_and_is_told_once(roster):
+    line = Line(socket.create_connection(("127.0.0.1", roster.port)))
+    line.say(rank=1, pid=7, host="here", run="run")
+    while 1 not in roster.lines:
+        time.sleep(0.01)
+    roster.end(DataError("broken"))
+    roster.end(DataError("and then another"))
+    roster.end()
+    line.connection.settimeout(0.5)
+    heard = [line.hear(), line.hear(), line.hear()]
+    assert heard[0]["trouble"]["what"] == "broken" and heard[1:] == [{"bye": True}, None]
+
+
 def test_strangers_are_turned_away(roster):
     for rank, run in ((1, "another"), (0, "run"), (3, "run"), ("1", "run")):
-        assert member(roster, rank, run).trouble.within(5).what == "rank 0 has died"
+        said = member(roster, rank, run).trouble.within(5)
+        assert said.what.startswith(f"rank 0 doesn't wait for this rank {rank}: it has another config") and said.fix
     plain = socket.create_connection(("127.0.0.1", roster.port))
     plain.sendall(b"GET / HTTP/1.0\r\n\r\n")
     assert plain.recv(100) == b""

@@ -5,6 +5,7 @@ import zipfile
 
 import pytest
 import torch
+from torch.distributed.checkpoint.metadata import Metadata
 
 from segexp.callbacks.checkpoint import PlainCheckpointIO
 from segexp.cli.main import main
@@ -124,3 +125,14 @@ def test_the_shapes_are_those_of_real_files_and_the_calls_would_be_made(tmp_path
     assert (tmp_path / "by-torch").exists()
     pickle.loads(by_inst("posix.system", tmp_path / "inst"))
     assert (tmp_path / "inst").exists()
+
+
+def test_a_list_of_shards_changes_no_class(tmp_path):
+    """BUILD with a state sets attributes of whatever lies below it: also of a class that may be named, or of a dtype."""
+    for module, name in (("torch.distributed.checkpoint.metadata", "Metadata"), ("torch", "float32")):
+        state = b"N}(\x8c\x06hackedK\x01u\x86"  # (None, {"hacked": 1})
+        named = b"".join(b"\x8c" + bytes([len(text)]) + text.encode() for text in (module, name)) + b"\x93"
+        (tmp_path / ".metadata").write_bytes(b"\x80\x04" + named + state + b"b.")
+        with pytest.raises(WeightsError, match=r"can be read safely \(it changes "):
+            read_metadata(tmp_path)
+    assert not hasattr(Metadata, "hacked")

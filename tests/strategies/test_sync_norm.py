@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from timm.layers import BatchNormAct2d
 from torch import nn
 
 from segexp.layers.norm import SingleValueNorm
+from segexp.strategies import sync_norm
 from segexp.strategies.sync_norm import SyncNorm, synced
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +67,20 @@ def test_two_ranks_have_the_statistics_and_gradients_of_the_whole_batch(tmp_path
     wanted = trained(network(), slice(None), lambda gradients: None)
     for mine, torchs in zip(torch.load(path, weights_only=True), wanted, strict=True):
         torch.testing.assert_close(mine, torchs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_halves_are_added_up_in_full(kind, monkeypatch):
+    """More pixels than a half can count to; autocast hands such activations to a norm in float32."""
+    monkeypatch.setattr(sync_norm, "world", lambda: 2)
+    monkeypatch.setattr(sync_norm, "all_reduce", lambda x: x)  # the other rank has nothing
+    x = (torch.randn(1, 3, 301, 303, generator=torch.Generator().manual_seed(0)) * 3 + 5).to(kind)
+    mine, torchs = (nn.BatchNorm2d(3, momentum=None) for _ in range(2))
+    found, wanted = SyncNorm().apply(nn.Sequential(mine))(x), torchs(x.float())
+    assert found.dtype == kind
+    torch.testing.assert_close(mine.running_mean, torchs.running_mean, rtol=1e-5, atol=0)
+    torch.testing.assert_close(mine.running_var, torchs.running_var, rtol=1e-5, atol=0)
+    torch.testing.assert_close(found.float(), wanted, rtol=1e-2, atol=1e-2)
 
 
 def test_one_rank_is_left_to_torch_and_names_of_weights_stay():

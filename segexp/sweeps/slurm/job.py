@@ -23,7 +23,7 @@ from segexp.sweeps.child import redirect
 from segexp.sweeps.child import run as run_document
 
 WARNINGS = ("SIGUSR1", "SIGUSR2")
-LINGER = 45.0  # seconds that a rank which ends badly gives the first one, which srun would end with it
+LINGER = 600.0  # seconds that a rank which ends badly gives the first one, which srun would end with it
 
 
 def run(document: Mapping[str, Any]) -> NoReturn:

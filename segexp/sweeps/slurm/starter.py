@@ -194,7 +194,7 @@ class SlurmStarter:
             setup=launcher.setup or None,
             wckey=None,  # a cluster that has none would refuse submitit's
             # srun doesn't take cores from the job; and the first rank has things to write when the others have left, whatever a site's rule
-            srun_args=["--kill-on-bad-exit=1", "--wait=0", f"--cpus-per-task={launcher.threads}"],
+            srun_args=["--kill-on-bad-exit=1", "--wait=600", "--distribution=block", f"--cpus-per-task={launcher.threads}"],
             additional_parameters=own | launcher.extra,
             **options,
         )
