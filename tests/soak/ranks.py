@@ -37,12 +37,12 @@ class Blow:
     Args:
         rank: which.
         seconds: after the start.
-        saves: or within the so manieth save, if any.
+        steps: or within the first save when so many more are saved, if any.
     """
 
     rank: int
     seconds: float
-    saves: int | None = None
+    steps: int | None = None
 
 
 class Leader:
@@ -108,8 +108,8 @@ def one(bench: Bench, number: int) -> Row:
 
 
 def _drawn(rng: Random, seconds: float) -> Blow:
-    rank, saves = rng.randint(0, 1), rng.randint(1, 12)  # files: a checkpoint has two to four
-    return Blow(rank, rng.uniform(0.0, 0.7) * seconds, saves if rng.random() < 0.6 else None)
+    rank, steps = rng.randint(0, 1), rng.randint(0, 5)
+    return Blow(rank, rng.uniform(0.0, 0.5) * seconds, steps if rng.random() < 0.5 else None)
 
 
 def strike(trial: Trial, blow: Blow) -> Row | None:
@@ -137,10 +137,12 @@ def strike(trial: Trial, blow: Blow) -> Row | None:
 
 def _at(trial: Trial, child: Leader, blow: Blow, before: set[str]) -> int | None:
     """Wait for the instant of a blow and for its rank to be there; the process, None where the run ended before."""
-    began, seen = time.monotonic(), set(before)
+    began, step = time.monotonic(), trial.step()
     while child.poll() is None and time.monotonic() - began < PATIENCE:
-        seen |= unfinished(trial.run) if blow.saves else set()
-        due = len(seen - before) >= blow.saves if blow.saves else time.monotonic() - began >= blow.seconds
+        if blow.steps is None:
+            due = time.monotonic() - began >= blow.seconds
+        else:
+            due = bool(unfinished(trial.run) - before) and trial.step() >= step + blow.steps
         if due and (pid := child.rank(blow.rank)):
             return pid
         time.sleep(LOOK)
