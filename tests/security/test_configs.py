@@ -64,13 +64,16 @@ FILES = {  # an experiment's file of somebody else
 }
 
 
+def chosen(text, folder, marker):
+    """What is typed for an experiment of this text."""
+    (folder / "conf" / "experiment").mkdir(parents=True)
+    (folder / "conf" / "experiment" / "nice.yaml").write_text("# @package _global_\n" + text.replace("MARKER", str(marker)) + "\n")
+    return [*TINY, f"hydra.searchpath=[file://{folder}/conf]", "experiment=nice", f"paths.outputs={folder}/runs"]
+
+
 @pytest.mark.parametrize("kind", FILES)
 def test_an_experiment_of_somebody_else_is_refused(kind, tmp_path, marker, capsys):
-    folder = tmp_path / "conf" / "experiment"
-    folder.mkdir(parents=True)
-    (folder / "nice.yaml").write_text("# @package _global_\n" + FILES[kind].replace("MARKER", str(marker)) + "\n")
-    typed = [*TINY, f"hydra.searchpath=[file://{tmp_path}/conf]", "experiment=nice", f"paths.outputs={tmp_path}/runs"]
-    assert main(["train", *typed]) in (1, 2)
+    assert main(["train", *chosen(FILES[kind], tmp_path, marker)]) in (1, 2)
     assert "segexp: error[" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
@@ -86,11 +89,8 @@ NODES = {  # what Hydra's own command would make objects of
 
 @pytest.mark.parametrize("kind", NODES)
 def test_what_a_file_says_to_hydra_itself_does_nothing(kind, tmp_path, marker, monkeypatch):
-    folder = tmp_path / "conf" / "experiment"
-    folder.mkdir(parents=True)
-    (folder / "nice.yaml").write_text("# @package _global_\n" + NODES[kind].replace("MARKER", str(marker)) + "\n")
     monkeypatch.delenv("LD_PRELOAD", raising=False)
-    config = compose("train", [*TINY, f"hydra.searchpath=[file://{tmp_path}/conf]", "experiment=nice", f"paths.outputs={tmp_path}/runs"])
+    config = compose("train", chosen(NODES[kind], tmp_path, marker))
     assert "hydra" not in config and "os.system" not in OmegaConf.to_yaml(config) and "LD_PRELOAD" not in os.environ
 
 

@@ -71,7 +71,7 @@ def test_two_ranks_have_the_statistics_and_gradients_of_the_whole_batch(tmp_path
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
 def test_halves_are_added_up_in_full(kind, monkeypatch):
-    """More pixels than a half can count to; autocast hands such activations to a norm in float32."""
+    """More pixels than a half can count to, in the kinds that autocast hands to a norm."""
     monkeypatch.setattr(sync_norm, "world", lambda: 2)
     monkeypatch.setattr(sync_norm, "all_reduce", lambda x: x)  # the other rank has nothing
     x = (torch.randn(1, 3, 301, 303, generator=torch.Generator().manual_seed(0)) * 3 + 5).to(kind)
